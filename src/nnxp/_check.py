@@ -1,0 +1,88 @@
+"""Checks of arguments. Each returns the value it checked, so that a check reads as an assignment."""
+
+from collections.abc import Iterable
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+from nnxp._types import Array, Shape
+from nnxp.errors import ConfigurationError
+
+__all__ = [
+    "choice",
+    "dtype_name",
+    "fraction",
+    "non_negative",
+    "non_negative_int",
+    "one_line",
+    "positive",
+    "positive_int",
+    "shape",
+]
+
+
+def dtype_name(dtype: Any) -> str:
+    """The bare name of a data type, the same for every library: ``torch.float32`` is ``"float32"``."""
+    return str(dtype).rsplit(".", 1)[-1]
+
+
+def shape(x: Array) -> Shape:
+    """The shape of an array as a plain tuple, whatever the library calls it."""
+    return tuple(int(n) for n in x.shape)
+
+
+def one_line(text: object) -> str:
+    """The first line of a foreign error, for use inside one of ours."""
+    return (str(text).strip().splitlines() or ["no reason given"])[0]
+
+
+def positive_int(owner: str, name: str, value: Any) -> int:
+    """``value`` as an int that is at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ConfigurationError(f"{owner}: {name} must be a whole number of at least 1, got {value!r}.")
+    return int(value)
+
+
+def non_negative_int(owner: str, name: str, value: Any) -> int:
+    """``value`` as an int that is at least 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ConfigurationError(f"{owner}: {name} must be a whole number of at least 0, got {value!r}.")
+    return int(value)
+
+
+def positive(owner: str, name: str, value: Any) -> float:
+    """``value`` as a finite float above 0."""
+    number = _real(owner, name, value, "a positive number")
+    if number <= 0:
+        raise ConfigurationError(f"{owner}: {name} must be a positive number, got {value!r}.")
+    return number
+
+
+def non_negative(owner: str, name: str, value: Any) -> float:
+    """``value`` as a finite float of at least 0."""
+    number = _real(owner, name, value, "a number of at least 0")
+    if number < 0:
+        raise ConfigurationError(f"{owner}: {name} must be a number of at least 0, got {value!r}.")
+    return number
+
+
+def fraction(owner: str, name: str, value: Any) -> float:
+    """``value`` as a float in [0, 1)."""
+    number = _real(owner, name, value, "a number in [0, 1)")
+    if not 0 <= number < 1:
+        raise ConfigurationError(f"{owner}: {name} must be a number in [0, 1), got {value!r}.")
+    return number
+
+
+def choice(owner: str, name: str, value: Any, options: Iterable[str]) -> str:
+    """``value`` as one of ``options``."""
+    known = tuple(options)
+    if not isinstance(value, str) or value not in known:
+        raise ConfigurationError(f"{owner}: {name} must be one of {', '.join(map(repr, known))}, got {value!r}.")
+    return value
+
+
+def _real(owner: str, name: str, value: Any, expected: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(float(value)):
+        raise ConfigurationError(f"{owner}: {name} must be {expected}, got {value!r}.")
+    return float(value)
