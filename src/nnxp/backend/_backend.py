@@ -1,0 +1,113 @@
+"""Where it runs, as one immutable value that is handed down explicitly."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nnxp._check import dtype_name
+from nnxp._types import Array, Device, Dtype, Namespace, Op
+from nnxp.backend._arrays import namespace_of, to_host
+from nnxp.backend._rng import Rng
+from nnxp.ops import Ops
+
+__all__ = ["Adapter", "Backend"]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """The little that array libraries do each in their own way."""
+
+    from_host: Op
+    """``from_host(xp, array, device)``: a NumPy array as one of its own; it may share memory."""
+    zeros: Op
+    """``zeros(xp, size, dtype, device)``: a flat array of zeros."""
+    read: Op
+    """``read(scalars)``: a list of 0-d arrays as a list of floats, in one transfer where that matters."""
+    quiet: Callable[[], AbstractContextManager[Any]]
+    """A context in which the library does not warn of overflow: training reports divergence itself."""
+    synchronize: Op
+    """``synchronize(device)``: wait for what was queued."""
+    writable: bool
+    """Whether arrays can be written, and slices of them share their memory."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A namespace with a device, a data type, a source of randomness and a table of ops."""
+
+    name: str
+    xp: Namespace = field(repr=False)
+    device: Device
+    dtype: Dtype
+    """The floating type of parameters and features, as the namespace's own object."""
+    integer_dtype: Dtype
+    """The type of class labels: int64, where the library has it."""
+    rng: Rng
+    ops: Ops = field(repr=False)
+    kernels: str
+    """Which kernels the table holds: ``"reference"``, ``"numpy"``, …"""
+    adapter: Adapter = field(repr=False)
+
+    @property
+    def writable(self) -> bool:
+        """Whether arrays can be written, and slices of them share their memory."""
+        return self.adapter.writable
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element of `dtype`."""
+        return int(self.xp.finfo(self.dtype).bits) // 8
+
+    def for_layer(self, index: int) -> "Backend":
+        """The same backend with the randomness of the leaf layer ``index``."""
+        return replace(self, rng=self.rng.for_layer(index))
+
+    def asarray(self, a: Any, *, dtype: Dtype = None) -> Array:
+        """``a`` (an array of any library, a list or a scalar) on this device; it may share memory with ``a``.
+
+        Floating values take this backend's dtype; integers and booleans keep theirs. ``dtype`` overrides both.
+        """
+        if self.owns(a):
+            if dtype is None and a.dtype == self.dtype:  # the usual case, in every step
+                return a
+            wanted = dtype if dtype is not None else self.dtype if self.is_floating(a.dtype) else a.dtype
+            return a if a.dtype == wanted else self.xp.astype(a, wanted)
+        host = to_host(a)
+        if dtype is None and host.dtype.kind == "f":
+            dtype = self.dtype
+        if dtype is not None:
+            host = host.astype(dtype_name(dtype), copy=False)
+        return self.adapter.from_host(self.xp, host, self.device)
+
+    def owns(self, a: Any) -> bool:
+        """Whether ``a`` is an array of this namespace on this device."""
+        return namespace_of(a) is self.xp and bool(a.device == self.device)
+
+    def is_floating(self, dtype: Dtype) -> bool:
+        """Whether a data type of this namespace is real floating."""
+        return bool(self.xp.isdtype(dtype, "real floating"))
+
+    def to_numpy(self, a: Any) -> Any:
+        """A host copy of ``a``: an array of this backend, or anything that NumPy takes."""
+        return to_host(a).copy()
+
+    def zeros(self, size: int, dtype: Dtype = None) -> Array:
+        """A flat array of zeros; on NumPy it begins on a 64-byte boundary."""
+        return self.adapter.zeros(self.xp, size, self.dtype if dtype is None else dtype, self.device)
+
+    def read(self, scalars: list[Array]) -> list[float]:
+        """0-d arrays as Python floats; on a device this waits for them."""
+        return self.adapter.read(scalars)  # type: ignore[no-any-return]
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """A context in which the library does not warn of overflow and NaN."""
+        return self.adapter.quiet()
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what was asked of it."""
+        self.adapter.synchronize(self.device)
+
+    def compile_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """A faster form of a step that is called again and again; here, the step itself."""
+        return step

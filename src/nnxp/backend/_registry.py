@@ -1,0 +1,277 @@
+"""The backends by name. This is the only place that knows a library's name, or what a library does in its own way."""
+
+import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from nnxp._check import choice, dtype_name, non_negative_int, one_line
+from nnxp._types import Array, Device, Namespace
+from nnxp.backend._arrays import namespace_of, to_host
+from nnxp.backend._backend import Adapter, Backend
+from nnxp.backend._rng import Rng
+from nnxp.errors import BackendError, ConfigurationError
+from nnxp.ops import Ops, reference
+from nnxp.ops import numpy as numpy_kernels
+
+__all__ = ["available_backends", "backend_of", "get_backend"]
+
+_DTYPES = ("float32", "float64")
+_KERNELS = ("auto", "reference", "numpy", "numba", "cuda")
+_READY = "ready"
+
+
+@dataclass(frozen=True)
+class _Library:
+    """A library that has a name here: its import, what stands in its way, and how to get it."""
+
+    module: str
+    install: str
+    usable: Callable[[Namespace], str] = lambda xp: _READY
+
+    def state(self) -> str:
+        """``"ready"``, or the reason why it cannot be used here."""
+        try:
+            return self.usable(self.load())
+        except ImportError as error:
+            missing = isinstance(error, ModuleNotFoundError) and (error.name or "") not in ("", self.module)
+            reason = "not installed" if missing else f"installed, but it does not import: {one_line(error)}"
+            return f"{reason}; {self.install}"
+        except Exception as error:  # a broken driver can raise anything, and must not take the others down
+            return f"installed, but unusable: {one_line(error)}"
+
+    def load(self) -> Namespace:
+        """The Array API namespace."""
+        return importlib.import_module(self.module)
+
+
+def _cuda_usable(xp: Namespace) -> str:
+    cuda = importlib.import_module("cupy").cuda
+    if not cuda.is_available():
+        return "installed, but no CUDA driver (or no GPU) was found; nvidia-smi should list one"
+    xp.zeros(1) + 1  # the first kernel shows whether the toolkit's parts are there as well
+    return _READY
+
+
+_LIBRARIES = {
+    "numpy": _Library("numpy", "pip install numpy"),
+    "cupy": _Library(
+        "array_api_compat.cupy", 'pip install "nnxp[cuda13]", or "nnxp[cuda12]" for a CUDA 12 driver', _cuda_usable
+    ),
+    "torch": _Library("array_api_compat.torch", "pip install torch"),
+    "jax": _Library("jax.numpy", "pip install jax"),
+    "array_api_strict": _Library("array_api_strict", "pip install array-api-strict"),
+}
+
+
+def available_backends() -> dict[str, str]:
+    """Every backend that has a name: ``"ready"``, or why it cannot be used here and what to do."""
+    return {name: library.state() for name, library in _LIBRARIES.items()}
+
+
+def get_backend(
+    backend: str | Namespace | Backend = "auto",
+    *,
+    dtype: str | Any = "float32",
+    device: Device | None = None,
+    seed: int = 0,
+    kernels: str = "auto",
+) -> Backend:
+    """The backend of an array library.
+
+    Parameters
+    ----------
+    backend
+        A name (see `available_backends`), ``"auto"`` (CuPy if it is usable, else NumPy), or any Array API namespace.
+    dtype
+        ``"float32"`` or ``"float64"``: the type of parameters and features.
+    device
+        The library's own device object, or None for its default.
+    seed
+        The seed of all randomness: a whole number below 2⁶⁴.
+    kernels
+        ``"auto"`` (the fastest there are), ``"reference"`` (the specification, in pure Array API) or a kernel set.
+
+    Raises
+    ------
+    BackendError
+        The library, the device, the dtype or the kernels are not usable here; the message lists what is.
+    """
+    if isinstance(backend, Backend):
+        return backend
+    xp, name = _namespace(backend)
+    adapter = _adapter(xp, name, device)
+    device = xp.zeros(1).device if device is None else device
+    return Backend(
+        name=name,
+        xp=xp,
+        device=device,
+        dtype=_dtype(xp, name, dtype, device),
+        integer_dtype=xp.__array_namespace_info__().default_dtypes(device=device)["integral"],
+        rng=Rng(_seed(seed)),
+        ops=_ops(xp, name, kernels),
+        kernels=_kernel_set(name, kernels),
+        adapter=adapter,
+    )
+
+
+def backend_of(a: Array, *, dtype: Any = None) -> Backend:
+    """The backend that an array lives on; NumPy's for a list or a scalar."""
+    xp = namespace_of(a)
+    if xp is None:
+        return _backend_at(np, None, "float32" if dtype is None else dtype_name(dtype))
+    name = dtype_name(a.dtype) if dtype is None else dtype_name(dtype)
+    return _backend_at(xp, a.device, name if name in _DTYPES else "float32")
+
+
+@lru_cache(maxsize=64)
+def _backend_at(xp: Namespace, device: Device, dtype: str) -> Backend:
+    return get_backend(xp, device=device, dtype=dtype)
+
+
+def _namespace(backend: str | Namespace) -> tuple[Namespace, str]:
+    if isinstance(backend, ModuleType):
+        return _known_namespace(backend)
+    if not isinstance(backend, str):
+        raise BackendError(f"backend must be a name, an Array API namespace or a Backend, got {backend!r}.")
+    if backend == "auto":
+        backend = "cupy" if _LIBRARIES["cupy"].state() == _READY else "numpy"
+    library = _LIBRARIES.get(backend)
+    if library is None:
+        raise BackendError(f"There is no backend {backend!r}. {_listing()}")
+    state = library.state()
+    if state != _READY:
+        raise BackendError(f"Backend {backend!r} cannot be used: {state}. {_listing(but=backend)}")
+    return library.load(), backend
+
+
+def _known_namespace(module: ModuleType) -> tuple[Namespace, str]:
+    """A namespace given as a module; a bare library is taken in its Array API form."""
+    bare = {"numpy": "numpy", "array_api_compat.numpy": "numpy", "cupy": "cupy", "torch": "torch"}
+    for name, library in _LIBRARIES.items():
+        if bare.get(module.__name__) == name or module.__name__ == library.module:
+            return _namespace(name)
+    if callable(getattr(module, "__array_namespace_info__", None)):
+        return module, module.__name__
+    raise BackendError(
+        f"The module {module.__name__!r} is not an Array API namespace: it has no __array_namespace_info__. "
+        f"{_listing()}"
+    )
+
+
+def _listing(but: str | None = None) -> str:
+    states = {name: state for name, state in available_backends().items() if name != but}
+    usable = ", ".join(name for name, state in states.items() if state == _READY)
+    others = "".join(f" {name}: {state}." for name, state in states.items() if state != _READY)
+    return f"Usable here: {usable}.{others}"
+
+
+def _dtype(xp: Namespace, name: str, dtype: Any, device: Device) -> Any:
+    wanted = dtype_name(dtype)
+    if wanted not in _DTYPES:
+        raise BackendError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}.")
+    usable = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    if wanted not in usable:
+        remedy = "; set the environment variable JAX_ENABLE_X64=1 before Python starts" if name == "jax" else ""
+        raise BackendError(f"Backend {name!r} has no {wanted} on {device}{remedy}. It has: {', '.join(usable)}.")
+    return usable[wanted]
+
+
+def _seed(seed: Any) -> int:
+    value = non_negative_int("get_backend", "seed", seed)
+    if value >= 2**64:
+        raise ConfigurationError(f"get_backend: seed must be below 2**64, got {seed!r}.")
+    return value
+
+
+def _kernel_set(name: str, kernels: str) -> str:
+    choice("get_backend", "kernels", kernels, _KERNELS)
+    usable = ("reference", "numpy") if name == "numpy" else ("reference",)
+    if kernels == "auto":
+        return usable[-1]
+    if kernels not in usable:
+        raise BackendError(f"Backend {name!r} has no kernels {kernels!r} here; it has: {', '.join(usable)}.")
+    return kernels
+
+
+def _ops(xp: Namespace, name: str, kernels: str) -> Ops:
+    ops = reference.table(xp)
+    return numpy_kernels.table(ops) if _kernel_set(name, kernels) == "numpy" else ops
+
+
+def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:
+    if name == "numpy":
+        return Adapter(
+            from_host=_same,
+            zeros=_aligned_zeros,
+            read=_floats,
+            quiet=_numpy_quiet,
+            synchronize=_nothing,
+            writable=True,
+        )
+    return Adapter(
+        from_host=_from_host,
+        zeros=_zeros,
+        read=partial(_read_stacked, xp),
+        quiet=_numpy_quiet,  # the strict namespace computes with NumPy; to the others it does nothing
+        synchronize=_cupy_synchronize if name == "cupy" else _torch_synchronize if name == "torch" else _nothing,
+        writable=_writes_through(xp, device),
+    )
+
+
+def _writes_through(xp: Namespace, device: Device | None) -> bool:
+    """Whether a write into a slice is seen in the whole, tried on two elements."""
+    whole = xp.zeros(2, device=device)
+    try:
+        whole[0:1][...] = 1.0
+    except TypeError:  # what JAX raises
+        return False
+    return float(whole[0]) == 1.0
+
+
+def _same(xp: Namespace, array: Array, device: Device) -> Array:
+    return array
+
+
+def _from_host(xp: Namespace, array: Array, device: Device) -> Array:
+    own = array if array.flags.c_contiguous and array.flags.writeable else array.copy(order="C")
+    return xp.asarray(own, device=device)
+
+
+def _aligned_zeros(xp: Namespace, size: int, dtype: Any, device: Device) -> Array:
+    return numpy_kernels.zeros(size, dtype)
+
+
+def _zeros(xp: Namespace, size: int, dtype: Any, device: Device) -> Array:
+    return xp.zeros(size, dtype=dtype, device=device)
+
+
+def _floats(scalars: list[Array]) -> list[float]:
+    return [float(scalar) for scalar in scalars]
+
+
+def _read_stacked(xp: Namespace, scalars: list[Array]) -> list[float]:
+    return [float(value) for value in to_host(xp.stack(scalars))] if scalars else []
+
+
+def _numpy_quiet() -> AbstractContextManager[Any]:
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def _nothing(device: Device) -> None:
+    pass
+
+
+def _cupy_synchronize(device: Device) -> None:
+    device.synchronize()
+
+
+def _torch_synchronize(device: Device) -> None:
+    torch = importlib.import_module("torch")
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize(device)
