@@ -1,0 +1,141 @@
+"""What a layer is: something that is built once, runs forward, and gives gradients backward.
+
+Derive from `Layer` for a layer of your own: write ``forward`` and ``backward``, and ``build`` if it has parameters. The
+built-in layers derive from `RecordedLayer`: they state their steps as records, which the plan binds to buffers.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from nnxp import _check
+from nnxp._types import Array, Arrays, Shape
+from nnxp.backend import Backend
+from nnxp.errors import ConfigurationError, NotBuiltError, ShapeError
+from nnxp.ops.record import Program, Record
+from nnxp.parameters import Segment
+from nnxp.regularizers import Regularizer
+
+__all__ = ["Layer", "join"]
+
+
+def join(path: str, name: object) -> str:
+    """``join("1", "weights")`` is ``"1.weights"``; an empty path adds nothing."""
+    return f"{path}.{name}" if path else str(name)
+
+
+class Layer(ABC):
+    """A layer. Shapes are without the batch axis; an instance belongs to one model."""
+
+    input_shape: Shape | None = None
+    output_shape: Shape | None = None
+    in_model: bool = False
+
+    def build(self, input_shape: Shape, backend: Backend) -> Shape:
+        """Make the parameters for inputs of this shape, on this backend; return the output's shape."""
+        return input_shape
+
+    @abstractmethod
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """``x[B,…] -> y[B,…]``; keep what `backward` needs."""
+
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """``dy[B,…] -> dx[B,…]`` of the last forward; set the gradients of the parameters."""
+
+    def parameters(self) -> Arrays:
+        """What is trained, by name."""
+        return {}
+
+    def gradients(self) -> Arrays:
+        """The loss's derivative by each parameter, after `backward`, by the same names."""
+        return {}
+
+    def buffers(self) -> Arrays:
+        """What is remembered and not trained, by name."""
+        return {}
+
+    def regularizers(self) -> dict[str, Regularizer]:
+        """Penalties by the name of the parameter."""
+        return {}
+
+    def leaves(self, path: str = "") -> Iterator[tuple[str, "Layer"]]:
+        """The layers without children, with their paths, in order."""
+        yield path, self
+
+    def check_input(self, x: Array) -> None:
+        """Raise unless x has the shape that this layer was built for."""
+        if self.input_shape is None:
+            raise NotBuiltError(f"{self} has no parameters yet; call build(input_shape, backend), or build its model.")
+        got = _check.shape(x)
+        if len(got) != len(self.input_shape) + 1 or got[1:] != self.input_shape:
+            raise ShapeError(f"{self} expected x of shape {batch_of(self.input_shape)}, got {got}{self._remedy(got)}.")
+
+    def trace(self, program: Program, path: str, x: str, *, training: bool) -> str:
+        """Write the forward pass into a program; return the name of the output."""
+        y = join(path, "y")
+        program.records.append(Record(partial(_opaque_forward, self, training), (x,), (y,)))
+        return y
+
+    def trace_backward(self, program: Program, path: str, dy: str, *, training: bool) -> str:
+        """Write the backward pass into a program; return the name of the input's gradient."""
+        names = tuple(self.parameters())
+        dx = join(path, "dx")
+        outputs = (dx, *(join(path, "d" + name) for name in names))
+        program.records.append(Record(partial(_opaque_backward, self, names), (dy,), outputs))
+        return dx
+
+    def adopt(self, parameters: Segment, gradients: Segment) -> None:
+        """Keep the parameters in a model's arena from now on; called again whenever its arrays are replaced."""
+        for name in parameters:
+            put(self, self.parameters, name, parameters[name])
+
+    def load_buffers(self, values: Mapping[str, Array]) -> None:
+        """Take these arrays as the buffers."""
+        for name, value in values.items():
+            put(self, self.buffers, name, value)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def _remedy(self, got: Shape) -> str:
+        expected = self.input_shape or ()
+        if got == expected:
+            return "; for one sample use x[None]"
+        if len(got) > 2 and len(expected) == 1:
+            return "; put Flatten() before it"
+        return ""
+
+
+def batch_of(shape: Shape) -> str:
+    """A shape with its batch axis, as errors print it: ``(batch, 784)``."""
+    return "(" + ", ".join(["batch", *map(str, shape)]) + ")"
+
+
+def put(layer: Layer, arrays: Any, name: str, value: Array) -> None:
+    """Make ``arrays()[name]`` be ``value``, where that dictionary shows attributes of the layer or is kept by it."""
+    current = arrays()[name]
+    if current is value:
+        return
+    for attribute, held in vars(layer).items():
+        if held is current:
+            setattr(layer, attribute, value)
+    if arrays()[name] is not value:
+        arrays()[name] = value
+    if arrays()[name] is not value:
+        raise ConfigurationError(
+            f"{layer}: {arrays.__name__}()[{name!r}] must be an attribute of the layer, or an entry of a dictionary "
+            f"that it "
+            f"keeps, so that a model can replace the array; store it as self.{name}."
+        )
+
+
+def _opaque_forward(layer: Layer, training: bool, x: Array, *, out: Any = None) -> Array:
+    return layer.forward(x, training=training)
+
+
+def _opaque_backward(layer: Layer, names: tuple[str, ...], dy: Array, *, out: Any = None) -> Any:
+    dx = layer.backward(dy)
+    gradients = layer.gradients()
+    return (dx, *(gradients[name] for name in names)) if names else dx
