@@ -1,0 +1,193 @@
+"""A network on a backend: its arena, its plans and its update. It takes arrays that were checked at the door."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nnxp import _check
+from nnxp._types import Array, Arrays, Shape
+from nnxp.backend import Backend
+from nnxp.layers import Layer, RecordedLayer
+from nnxp.layers._base import join
+from nnxp.losses import Loss
+from nnxp.ops.record import Moment
+from nnxp.optimizers import Optimizer
+from nnxp.parameters import Buffer, Layout, Segment
+from nnxp.training.plan import Plan
+from nnxp.training.program import Mode, write
+
+__all__ = ["Engine", "Snapshot"]
+
+_PLANS = 16
+"""Plans that are kept; the one not used for longest goes first, with its workspace."""
+
+TRAIN = Mode(training=True, loss=True, gradients=True, predictions=False)
+TRAIN_WITH_METRICS = Mode(training=True, loss=True, gradients=True, predictions=True)
+EVALUATE = Mode(training=False, loss=True, gradients=False, predictions=True)
+PREDICT = Mode(training=False, loss=False, gradients=False, predictions=True)
+STILL_GRADIENTS = Mode(training=False, loss=True, gradients=True, predictions=False)
+
+
+@dataclass
+class Snapshot:
+    """What training changes, as it was: flat buffers, what layers remember, and the number of updates."""
+
+    flats: dict[str, Array]
+    remembered: dict[str, Arrays]
+    step: int
+
+
+class Engine:
+    """Built once for an input shape."""
+
+    def __init__(self, root: Layer, loss: Loss, optimizer: Optimizer, backend: Backend, input_shape: Shape) -> None:
+        self.root, self.loss, self.backend = root, loss, backend
+        self.input_shape = input_shape
+        self.output_shape = root.build(input_shape, backend)
+        self.step = 0
+        self.planned = True
+        self._leaves = list(root.leaves())
+        values = {path: leaf.parameters() for path, leaf in self._leaves}
+        layout = Layout.of(
+            [{join(path, n): _check.shape(a) for n, a in arrays.items()} for path, arrays in values.items()],
+            backend.itemsize,
+        )
+        self.parameters, self.gradients = Buffer(layout, backend), Buffer(layout, backend)
+        self.use(optimizer)
+        self.parameters.write({join(path, n): a for path, arrays in values.items() for n, a in arrays.items()})
+        self._hand_out(self._leaves)
+        self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._update = backend.compile_step(self._run_update)
+
+    def use(self, optimizer: Optimizer) -> None:
+        """Update with this optimizer from now on: its slots are zero, and it counts its steps from here."""
+        self.optimizer = optimizer
+        self.slots = {name: Buffer(self.parameters.layout, self.backend) for name in optimizer.slots}
+        self.optimizer_start = self.step
+
+    # -- running
+
+    def train(self, x: Array, y: Array, *, predictions: bool = False) -> dict[str, Any]:
+        """One update on one batch; returns ``loss``, ``data_loss`` and perhaps ``y_pred``, from before the update."""
+        results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y)
+        self._update()
+        self.step += 1
+        return results
+
+    def run(self, mode: Mode, x: Array, y: Array | None = None) -> dict[str, Any]:
+        """Run the plan of a mode; gradients, where it makes them, are left in `gradients`."""
+        return self._plan(mode, x, y).run(x, y, Moment(self.step))
+
+    def seen(self, mode: Mode, x: Array, y: Array) -> bool:
+        """Whether a plan for arrays like these is there already."""
+        return _key(mode, x, y) in self._plans
+
+    def _plan(self, mode: Mode, x: Array, y: Array | None) -> Plan:
+        key = _key(mode, x, y)
+        plan = self._plans.get(key)
+        if plan is None:
+            network = write(self.root, self.loss, mode, fused=self.planned)
+            divisor = self.loss.divisor((x.shape[0], *self.output_shape))
+            plan = Plan(network, self.backend, self.parameters, self.gradients, divisor=divisor, buffers=self.planned)
+            self._plans[key] = plan
+            if len(self._plans) > _PLANS:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(key)
+        return plan
+
+    def _run_update(self) -> None:
+        flat = {"w": self.parameters, "g": self.gradients, **self.slots}
+        values = {name: buffer.flat for name, buffer in flat.items()} | self.optimizer.scalars(
+            self.step - self.optimizer_start
+        )
+        for step in self.optimizer.records():
+            buffers = tuple(flat[name].flat for name in step.outputs) if step.op in self.backend.ops.honours else None
+            arguments = [values[name] for name in step.inputs]
+            if len(step.outputs) == 1:
+                returned = (step.function(self.backend.ops)(*arguments, out=buffers and buffers[0]),)
+            else:
+                returned = step.function(self.backend.ops)(*arguments, out=buffers)
+            for name, value in zip(step.outputs, returned, strict=True):
+                flat[name].replace(value)
+                values[name] = flat[name].flat
+        if not self.backend.writable:  # the arrays are new ones: layers that hold them by themselves must be told
+            self._hand_out([(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)])
+
+    def learning_rate(self) -> float:
+        """The rate of the next update."""
+        return self.optimizer.rate(self.step - self.optimizer_start)
+
+    def all_finite(self) -> bool:
+        """Whether all parameters are finite numbers."""
+        return bool(self.backend.ops.all_finite(self.parameters.flat))
+
+    # -- state
+
+    def _hand_out(self, leaves: list[tuple[str, Layer]]) -> None:
+        for path, leaf in leaves:
+            names, prefix = tuple(leaf.parameters()), join(path, "")
+            leaf.adopt(Segment(self.parameters, prefix, names), Segment(self.gradients, prefix, names))
+
+    def remembered(self) -> dict[str, Arrays]:
+        """What layers remember without training it, by the layer's path."""
+        return {path: leaf.buffers() for path, leaf in self._leaves}
+
+    def snapshot(self, into: Snapshot | None = None) -> Snapshot:
+        """A copy of what training changes; ``into`` lends its memory."""
+        flats = {}
+        for name, buffer in {"w": self.parameters, **self.slots}.items():
+            if into is None or not self.backend.writable:
+                flats[name] = buffer.copy()
+            else:
+                flats[name] = into.flats[name]
+                flats[name][...] = buffer.flat
+        copy = self.backend.xp.asarray
+        remembered = {
+            path: {name: copy(array, copy=True) for name, array in arrays.items()}
+            for path, arrays in self.remembered().items()
+        }
+        return Snapshot(flats, remembered, self.step)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put everything back to the snapshot."""
+        for name, buffer in {"w": self.parameters, **self.slots}.items():
+            buffer.replace(snapshot.flats[name])
+        for path, leaf in self._leaves:
+            leaf.load_buffers(snapshot.remembered[path])
+        self._hand_out(self._leaves)
+        self.step = snapshot.step
+
+    def state(self) -> Arrays:
+        """Host copies of parameters and of what layers remember, by key."""
+        to_numpy = self.backend.to_numpy
+        state = {}
+        for path, leaf in self._leaves:
+            for name, array in {**leaf.parameters(), **leaf.buffers()}.items():
+                state[join(path, name)] = to_numpy(array)
+        return state
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Take checked host arrays as parameters and as what layers remember."""
+        values = {key: self.backend.asarray(array, dtype=self.backend.dtype) for key, array in state.items()}
+        self.parameters.write({key: values[key] for key in self.parameters})
+        for path, leaf in self._leaves:
+            leaf.load_buffers({name: values[join(path, name)] for name in leaf.buffers()})
+        self._hand_out(self._leaves)
+
+    def slot_state(self) -> dict[str, Arrays]:
+        """Host copies of the optimizer's slots, by slot and key."""
+        return {
+            slot: {key: self.backend.to_numpy(a) for key, a in buffer.items()} for slot, buffer in self.slots.items()
+        }
+
+    def load_slot_state(self, state: Mapping[str, Mapping[str, Array]]) -> None:
+        """Take host arrays as the optimizer's slots."""
+        for slot, arrays in state.items():
+            self.slots[slot].write({k: self.backend.asarray(a, dtype=self.backend.dtype) for k, a in arrays.items()})
+
+
+def _key(mode: Mode, x: Array, y: Array | None) -> tuple[Any, ...]:
+    # the shape tells the kinds of targets apart: class indices have one axis, all others two or more
+    return (mode, tuple(x.shape), None if y is None else tuple(y.shape))

@@ -1,0 +1,363 @@
+"""The model: layers with a loss and an optimizer, built on a backend, trained on data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+from nnxp import _check, metrics
+from nnxp._types import Array, Arrays, Shape
+from nnxp.backend import Backend, Rng, backend_of, get_backend
+from nnxp.data import Scaling
+from nnxp.errors import ConfigurationError, DataError, NotBuiltError, ShapeError
+from nnxp.layers import Dense, Layer, Sequential
+from nnxp.losses import Loss
+from nnxp.metrics import Metric
+from nnxp.optimizers import Optimizer
+from nnxp.training.callbacks import Callback
+from nnxp.training.door import check_features, convert_features
+from nnxp.training.engine import PREDICT, STILL_GRADIENTS, TRAIN, Engine
+from nnxp.training.history import History
+from nnxp.training.loop import Fit, evaluate, slices
+from nnxp.training.progress import ProgressKind, open_progress
+from nnxp.training.summary import Summary
+
+__all__ = ["Model", "load"]
+
+
+class Model:
+    """A chain of layers that can be trained, asked and saved.
+
+    Parameters
+    ----------
+    layers
+        Objects of `nnxp.layers` or of your own, each in one model only.
+    loss, optimizer
+        Objects of `nnxp.losses` and `nnxp.optimizers`. A final Softmax or Sigmoid with its cross-entropy is computed
+        from the head's input, so it neither overflows nor clips.
+    metrics
+        ``"accuracy"`` or objects of `nnxp.metrics`.
+    backend
+        A name (see `nnxp.available_backends`) or a `nnxp.Backend`.
+    dtype, seed
+        Instead of the backend's own (for a name: float32 and 0).
+    input_scaling
+        Applied to all features at the door, and saved with the model.
+    class_names
+        What the outputs are called, in order; saved with the model.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: Sequence[str | Metric] = (),
+        backend: str | Backend = "numpy",
+        dtype: str | None = None,
+        seed: int | None = None,
+        input_scaling: Scaling | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        self._loss: Loss = _expect("loss", loss, Loss, "losses.CategoricalCrossentropy()")
+        self._optimizer: Optimizer = _expect("optimizer", optimizer, Optimizer, "optimizers.Adam()")
+        self.backend = _backend(backend, dtype, seed)
+        self.metrics = _resolve(metrics, loss)
+        self.input_scaling = input_scaling
+        self.class_names = None if class_names is None else tuple(map(str, class_names))
+        self.history = History()
+        self.stop_training = False
+        self.root = Sequential(layers)
+        _claim(self.root)
+        self._engine: Engine | None = None
+        self._warned = False
+        first = self._first
+        if isinstance(first, Dense) and first.input_size is not None:
+            self.build((first.input_size,))
+
+    # -- structure
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, as given."""
+        return self.root.layers
+
+    @property
+    def loss(self) -> Loss:
+        """The loss, which decides what targets are."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer. A new one may be assigned: it starts afresh, with its own memory and its own step 0."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        self._optimizer = _expect("optimizer", optimizer, Optimizer, "optimizers.Adam()")
+        if self._engine is not None:
+            self._engine.use(optimizer)
+
+    @property
+    def built(self) -> bool:
+        """Whether the parameters exist."""
+        return self._engine is not None
+
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of one sample."""
+        return self.engine.input_shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of one prediction."""
+        return self.engine.output_shape
+
+    @property
+    def step(self) -> int:
+        """How many updates were made."""
+        return self._engine.step if self._engine else 0
+
+    def build(self, input_shape: Sequence[int]) -> None:
+        """Make the parameters for samples of this shape, without the batch axis; does nothing when they are there."""
+        shape = tuple(_check.positive_int("Model", "every size in input_shape", size) for size in input_shape)
+        if self._engine is None:
+            self._engine = Engine(self.root, self.loss, self.optimizer, self.backend, shape)
+        elif shape != self._engine.input_shape:
+            raise ShapeError(
+                f"The model is built for samples of shape {self._engine.input_shape}, got {shape}; make a new model "
+                f"for it."
+            )
+
+    def summary(self) -> Summary:
+        """A table of the layers with output shapes and parameter counts: ``print(model.summary())``."""
+        return Summary.of(self.engine.root, self.backend, self.loss, self.optimizer)
+
+    def __repr__(self) -> str:
+        inner = ", ".join(str(layer) for layer in self.layers)
+        return f"Model([{inner}], loss={self.loss}, optimizer={self.optimizer}, backend={self.backend.name!r})"
+
+    # -- training
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int = 1,
+        batch_size: int | None = None,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+        callbacks: Sequence[Callback] = (),
+        progress: ProgressKind = "auto",
+    ) -> History:
+        """Train, and return the history: one number an epoch of ``loss``, ``data_loss``, each metric, and ``val_…``.
+
+        Parameters
+        ----------
+        x, y
+            Features ``(N, …)`` and targets, host or device arrays.
+        epochs
+            How often to go through the data.
+        batch_size
+            Samples an update; None takes all at once, in the given order. A smaller last batch is used as it is.
+        validation_data
+            ``(x, y)``, evaluated after each epoch.
+        shuffle
+            Whether to draw a new order of the samples for each epoch.
+        callbacks, progress
+            See `nnxp.callbacks`; ``"auto"`` is a bar in a terminal and lines elsewhere, on standard error.
+
+        Raises
+        ------
+        TrainingError
+            The loss or a parameter is no longer finite. The model is put back to its last finished epoch.
+        KeyboardInterrupt
+            Ctrl-C: the running update is finished, and the model is put back to its last finished epoch.
+        """
+        epochs = _check.positive_int("fit", "epochs", epochs)
+        batch_size = None if batch_size is None else _check.positive_int("fit", "batch_size", batch_size)
+        x, y = self._data(x, y)
+        validation = None if validation_data is None else self._data(*_pair(validation_data))
+        self.metrics = tuple(metric.fitted(self.backend.to_numpy(y)) for metric in self.metrics)
+        fit = Fit(self, self.engine, self.metrics, x, y, validation, epochs, batch_size, shuffle, tuple(callbacks))
+        self.history = fit.history
+        return fit.run(open_progress(progress, epochs, len(slices(x.shape[0], batch_size))))
+
+    def train_step(self, x: Any, y: Any) -> Array:
+        """One update on one batch; returns the loss before it, a 0-d array on the device."""
+        x, y = self._batch(x, y)
+        return self.engine.train(x, y)["loss"]
+
+    def loss_and_gradients(self, x: Any, y: Any, *, training: bool = True) -> tuple[Array, Arrays]:
+        """The loss, and host copies of its derivatives by each parameter (``"0.weights"``); changes nothing.
+
+        With ``training=True`` Dropout drops what the next `train_step` will drop.
+        """
+        x, y = self._batch(x, y)
+        engine = self.engine
+        results = engine.run(TRAIN if training else STILL_GRADIENTS, x, y)
+        return results["loss"], {key: self.backend.to_numpy(array) for key, array in engine.gradients.items()}
+
+    # -- asking
+
+    def evaluate(self, x: Any, y: Any, *, batch_size: int | None = None) -> dict[str, float]:
+        """``loss`` (with penalties), ``data_loss`` (without) and the metrics, as floats."""
+        x, y = self._data(x, y)
+        fitted = [metric.fitted(self.backend.to_numpy(y)) for metric in self.metrics]
+        return evaluate(self.engine, fitted, x, y, _batch_size("evaluate", batch_size))
+
+    def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
+        """The output of the last layer: a new array in the model's dtype, in x's library and on x's device."""
+        engine = self.engine
+        features = self._features(x, values=True)
+        parts = slices(features.shape[0], _batch_size("predict", batch_size))
+        copy = self.backend.xp.asarray
+        outputs = [copy(engine.run(PREDICT, features[part, ...])["y_pred"], copy=True) for part in parts]
+        result = outputs[0] if len(outputs) == 1 else self.backend.xp.concat(outputs)
+        home = backend_of(x, dtype=self.backend.dtype)
+        return result if home.owns(result) else home.asarray(self.backend.to_numpy(result))
+
+    # -- state
+
+    def state_dict(self) -> Arrays:
+        """Host copies of what the layers hold, by position: ``{"0.weights": …, "0.biases": …}``."""
+        return self.engine.state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take a `state_dict`: all of it, cast to the model's dtype, or, on any error, nothing."""
+        engine = self.engine
+        current = engine.state()
+        if state.keys() != current.keys():
+            missing, unknown = sorted(current.keys() - state.keys()), sorted(state.keys() - current.keys())
+            raise DataError(f"load_state_dict: keys missing: {missing}; keys the model does not have: {unknown}.")
+        arrays = {key: self.backend.to_numpy(value) for key, value in state.items()}
+        for key, array in arrays.items():
+            if array.shape != current[key].shape or array.dtype.kind not in "fiub":
+                raise ShapeError(
+                    f"load_state_dict: {key} must be real numbers of shape {current[key].shape}, "
+                    f"got {array.dtype} of shape {array.shape}."
+                )
+        engine.load_state(arrays)
+
+    def to(self, backend: str | Backend) -> "Model":
+        """Move parameters, optimizer state and randomness to another backend, in place; returns the model."""
+        moved = _backend(backend, _check.dtype_name(self.backend.dtype), self.backend.rng.seed)
+        if self._engine is not None:
+            old = self._engine
+            state, slots = old.state(), old.slot_state()
+            engine = Engine(self.root, self.loss, self.optimizer, moved, old.input_shape)
+            engine.load_state(state)
+            engine.load_slot_state(slots)
+            engine.step, engine.optimizer_start = old.step, old.optimizer_start
+            self._engine = engine
+        self.backend = moved
+        return self
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a safetensors file with everything that `nnxp.load` needs to resume bit for bit; never half a file."""
+        from nnxp.serialization import save
+
+        save(self, path)
+
+    # -- the door
+
+    @property
+    def _first(self) -> Layer:
+        return next(leaf for _, leaf in self.root.leaves())
+
+    @property
+    def engine(self) -> Engine:
+        """The arena, the plans and the update behind the model; there once it is built."""
+        if self._engine is None:
+            raise NotBuiltError(
+                "The model has no parameters yet: call build(input_shape), train it, or give the first layer "
+                "input_size."
+            )
+        return self._engine
+
+    def _features(self, x: Any, *, values: bool) -> Array:
+        features, converted = convert_features(x, self._first, self.backend, self.input_scaling, warn=not self._warned)
+        self._warned |= converted
+        if self._engine is None:
+            self.build(_check.shape(features)[1:])
+        check_features(features, self._first, self.backend, values=values)
+        return features
+
+    def _targets(self, y: Any, samples: int, *, values: bool) -> Array:
+        return self.loss.check(y, (samples, *self.output_shape), self.backend, values=values)
+
+    def _data(self, x: Any, y: Any) -> tuple[Array, Array]:
+        """A data set, checked to the last value."""
+        features = self._features(x, values=True)
+        return features, self._targets(y, features.shape[0], values=True)
+
+    def _batch(self, x: Any, y: Any) -> tuple[Array, Array]:
+        """A batch: its values are checked when the model meets its shape for the first time."""
+        features = self._features(x, values=False)
+        targets = self._targets(y, features.shape[0], values=False)
+        if not self.engine.seen(TRAIN, features, targets):
+            check_features(features, self._first, self.backend, values=True)
+            self._targets(targets, features.shape[0], values=True)
+        return features, targets
+
+
+def load(
+    path: str | PathLike[str],
+    *,
+    backend: str | Backend = "numpy",
+    custom_objects: Mapping[str, type] | None = None,
+) -> Model:
+    """Read a model that `Model.save` wrote, on any backend.
+
+    ``custom_objects`` maps the names of layers (and losses, …) of your own to their classes; nothing else than these
+    and nnxp's own classes is ever made from a file.
+    """
+    from nnxp.serialization import load
+
+    return load(path, backend=backend, custom_objects=custom_objects or {})
+
+
+def _backend(backend: str | Backend, dtype: str | None, seed: int | None) -> Backend:
+    if not isinstance(backend, Backend):
+        return get_backend(backend, dtype=dtype or "float32", seed=seed or 0)
+    if dtype is not None and dtype != _check.dtype_name(backend.dtype):
+        same = get_backend(backend.xp, dtype=dtype, device=backend.device, kernels=backend.kernels)
+        backend = replace(same, name=backend.name, rng=backend.rng)
+    return backend if seed is None else replace(backend, rng=Rng(seed))
+
+
+def _expect(name: str, value: Any, kind: type, example: str) -> Any:
+    if not isinstance(value, kind):
+        got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+        raise ConfigurationError(f"Model: {name} must be an object such as {example}, got {got}.")
+    return value
+
+
+def _resolve(names: Sequence[str | Metric], loss: Loss) -> tuple[Metric, ...]:
+    if isinstance(names, str):
+        raise ConfigurationError(f"Model: metrics must be a list, got {names!r}; write metrics=[{names!r}].")
+    resolved = tuple(metrics.resolve(metric, loss) for metric in names)
+    if len({metric.name for metric in resolved}) < len(resolved):
+        raise ConfigurationError(f"Model: two metrics have one name: {[metric.name for metric in resolved]}.")
+    return resolved
+
+
+def _claim(root: Sequential) -> None:
+    leaves = [leaf for _, leaf in root.leaves()]
+    for leaf in leaves:
+        if leaf.in_model:
+            raise ConfigurationError(f"{leaf} belongs to another model already; make a new layer for each model.")
+    for leaf in leaves:
+        leaf.in_model = True
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise ConfigurationError(f"fit: validation_data must be a pair (x, y), got {type(data).__name__}.")
+    return data[0], data[1]
+
+
+def _batch_size(owner: str, batch_size: int | None) -> int | None:
+    return None if batch_size is None else _check.positive_int(owner, "batch_size", batch_size)

@@ -1,0 +1,153 @@
+"""A network, its loss and its penalties, written out as one program.
+
+The program is symbolic: names, no arrays. `nnxp.training.plan` runs it, with buffers or without.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from nnxp.layers import Layer
+from nnxp.layers._base import join
+from nnxp.losses import Loss
+from nnxp.ops.record import Program, Record, record
+
+__all__ = ["Mode", "Network", "write"]
+
+HEADS = {
+    ("softmax", "categorical_crossentropy"): "categorical_crossentropy_from_logits",
+    ("sigmoid", "binary_crossentropy"): "binary_crossentropy_from_logits",
+}
+"""The known heads: a last op and a loss that together are computed from the op's input, stably."""
+
+FUSIONS = {
+    (
+        "softmax",
+        "categorical_crossentropy_from_logits",
+        "categorical_crossentropy_from_logits_backward",
+    ): "softmax_categorical_crossentropy",
+    (
+        "sigmoid",
+        "binary_crossentropy_from_logits",
+        "binary_crossentropy_from_logits_backward",
+    ): "sigmoid_binary_crossentropy",
+}
+"""Neighbours that read the same values, and the op that makes all their results at once."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a program is for."""
+
+    training: bool
+    """Whether layers behave as in training (Dropout drops)."""
+    loss: bool
+    gradients: bool
+    predictions: bool
+
+
+@dataclass
+class Network:
+    """A program, and where its results stand."""
+
+    program: Program
+    outputs: dict[str, str]
+    """``y_pred``, ``data_loss`` and ``loss``: the values' names in the program."""
+    gradients: dict[str, str]
+    """A parameter's key (``0.weights``) to the value that is its gradient, penalty included."""
+    targets: dict[str, str]
+    """A value that lies in the gradients' buffer, to the key of its place there."""
+
+
+def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool) -> Network:
+    """The program of one mode, without the steps that nobody reads; ``fused`` puts `FUSIONS` in place of neighbours."""
+    program = Program()
+    y_pred = root.trace(program, "", "x", training=mode.training)
+    outputs = {"y_pred": y_pred} if mode.predictions or not mode.loss else {}
+    gradients: dict[str, str] = {}
+    targets: dict[str, str] = {}
+    if mode.loss:
+        program.records.append(loss.value_record().renamed(_rename(y_pred=y_pred)))
+        outputs["data_loss"] = "data_loss"
+    if mode.gradients:
+        program.records.append(loss.gradient_record().renamed(_rename(y_pred=y_pred)))
+        root.trace_backward(program, "", "dy_pred", training=mode.training)
+        gradients = {
+            join(path, name): join(path, "d" + name) for path, leaf in root.leaves() for name in leaf.parameters()
+        }
+        targets = {value: key for key, value in gradients.items()}
+    if mode.loss:
+        _compute_from_logits(program, y_pred)
+        outputs["loss"] = _penalize(program, root, gradients, targets)
+    records = _fuse(program.records) if fused else program.records
+    program.records = _prune(records, {*outputs.values(), *gradients.values()})
+    return Network(program, outputs, gradients, targets)
+
+
+def _rename(**names: str) -> Callable[[str], str]:
+    return lambda name: names.get(name, name)
+
+
+def _compute_from_logits(program: Program, y_pred: str) -> None:
+    """Where the network ends in a known head, let the loss and its gradient read the head's input."""
+    records = program.records
+    head = next((step for step in records if step.outputs == (y_pred,)), None)
+    value = next(step for step in records if step.outputs == ("data_loss",))
+    if head is None or (head.op, value.op) not in HEADS:
+        return
+    op = HEADS[head.op, value.op]  # type: ignore[index]  # a key that is there
+    inputs = (head.inputs[0], *value.inputs[1:])
+    records[records.index(value)] = Record(op, inputs, value.outputs)
+    gradient = next((step for step in records if step.outputs == ("dy_pred",)), None)
+    if gradient is not None:
+        head_backward = next(step for step in records if "dy_pred" in step.inputs)
+        records[records.index(gradient)] = Record(op + "_backward", inputs, head_backward.outputs)
+        records.remove(head_backward)
+
+
+def _penalize(program: Program, root: Layer, gradients: dict[str, str], targets: dict[str, str]) -> str:
+    """Add the penalties to the loss and to the gradients; return the name of the whole loss."""
+    loss = "data_loss"
+    for path, leaf in root.leaves():
+        for name, penalty in leaf.regularizers().items():
+            key = join(path, name)
+            rate, value, total = key + ".rate", key + ".penalty", key + ".loss"
+            program.constants[rate] = penalty.rate
+            program.records.append(penalty.value_record().renamed(_rename(w=key, rate=rate, penalty=value)))
+            program.records.append(record("add", f"{loss} {value}", total))
+            loss = total
+            if key in gradients:
+                before, after = gradients[key], gradients[key] + ".penalized"
+                step = penalty.gradient_record()
+                program.records.append(
+                    replace(step.renamed(_rename(w=key, rate=rate, dw=before)), outputs=(after,)),
+                )
+                gradients[key], targets[after] = after, key
+    return loss
+
+
+def _prune(records: Iterable[Record], wanted: set[str]) -> list[Record]:
+    """Only the records that lead to what is wanted: the first layer's dx, for one, is never made."""
+    kept: list[Record] = []
+    needed = set(wanted)
+    for step in reversed(list(records)):
+        if needed.intersection(step.outputs):
+            kept.append(step)
+            needed.update(step.inputs)
+    return kept[::-1]
+
+
+def _fuse(records: list[Record]) -> list[Record]:
+    """The same records with `FUSIONS` in place of neighbours."""
+    fused, index = [], 0
+    while index < len(records):
+        for ops, op in FUSIONS.items():
+            group = records[index : index + len(ops)]
+            if tuple(step.op for step in group) == ops and len({step.inputs[0] for step in group}) == 1:
+                outputs = tuple(name for step in group for name in step.outputs)
+                fused.append(Record(op, group[-1].inputs, outputs))
+                index += len(ops)
+                break
+        else:
+            fused.append(records[index])
+            index += 1
+    return fused

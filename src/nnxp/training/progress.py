@@ -1,0 +1,79 @@
+"""What a person sees while a network trains: a bar in a terminal, plain lines elsewhere, or nothing."""
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Literal
+
+from nnxp import _check
+
+__all__ = ["Progress", "ProgressKind", "open_progress"]
+
+ProgressKind = Literal["auto", "bar", "lines", "off"]
+_LINES = 10
+"""About how many lines a training prints, however many epochs it has."""
+
+
+class Progress:
+    """Says nothing: the kind ``"off"``, and what the others derive from."""
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def batch_done(self) -> None:
+        """One update was made."""
+
+    def epoch_done(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Epoch ``epoch`` (from 0) ended with these numbers."""
+
+
+class _Bar(Progress):
+    def __init__(self, epochs: int, batches: int) -> None:
+        from tqdm import tqdm
+
+        self._bar: Any = tqdm(total=epochs * batches, desc=f"epoch 1/{epochs}", unit="step", dynamic_ncols=True)
+        self._epochs = epochs
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.close()
+
+    def batch_done(self) -> None:
+        self._bar.update()
+
+    def epoch_done(self, epoch: int, logs: Mapping[str, float]) -> None:
+        following = min(epoch + 2, self._epochs)
+        self._bar.set_description_str(f"epoch {following}/{self._epochs}", refresh=False)
+        self._bar.set_postfix_str(_summary(logs), refresh=epoch + 1 == self._epochs)
+
+
+class _Lines(Progress):
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._every = max(1, epochs // _LINES)
+
+    def epoch_done(self, epoch: int, logs: Mapping[str, float]) -> None:
+        done = epoch + 1
+        if done == 1 or done % self._every == 0 or done == self._epochs:
+            print(
+                f"epoch {done:>{len(str(self._epochs))}}/{self._epochs}  {_summary(logs)}", file=sys.stderr, flush=True
+            )
+
+
+def open_progress(kind: str, epochs: int, batches: int) -> Progress:
+    """The progress of one training, to be used in a ``with`` statement; it goes to standard error."""
+    _check.choice("fit", "progress", kind, ("auto", "bar", "lines", "off"))
+    if kind == "auto":
+        kind = "bar" if sys.stderr.isatty() else "lines"
+    if kind == "bar":
+        return _Bar(epochs, batches)
+    return _Lines(epochs) if kind == "lines" else Progress()
+
+
+def _summary(logs: Mapping[str, float]) -> str:
+    shown = [name for name in logs if not name.endswith("data_loss")]
+    return "  ".join(f"{name} {logs[name]:.4f}" for name in shown)
