@@ -1,0 +1,5 @@
+"""The ``nnxp`` command."""
+
+from nnxp.cli._main import main
+
+__all__ = ["main"]

@@ -1,0 +1,269 @@
+"""Arguments in, text and an exit status out.
+
+Exit status: 0, or 1 for an error of nnxp (one line on standard error), 2 for wrong usage, 130 for Ctrl-C. With
+``--json`` the last line of standard output is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnxp import __version__, data, plotting
+from nnxp._types import Array
+from nnxp.backend import Backend, get_backend
+from nnxp.cli import _doctor
+from nnxp.cli._recipes import NAMED, Recipe, named, of_table, read_table
+from nnxp.data import Table
+from nnxp.errors import DataError, FileNotWritable, NnxpError
+from nnxp.training import Model, load
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        result = options.run(options)
+        if options.json:
+            print(json.dumps(result))
+        sys.stdout.flush()
+    except NnxpError as error:
+        print(f"nnxp: {type(error).__name__}: {' '.join([str(error), *_notes(error)])}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"\nnxp: interrupted. {interrupt}".rstrip(), file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _notes(error: BaseException) -> list[str]:
+    return [f"({note})" for note in getattr(error, "__notes__", [])]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nnxp", description="Neural networks on NumPy, CuPy or any array namespace.")
+    parser.add_argument("--version", action="version", version=f"nnxp {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    source = f"{', '.join(NAMED)}, or a file: FILE.csv (target in the last column) or FILE.npz (keys x and y)"
+
+    train = _command(commands, "train", _train, "train a network on data")
+    train.add_argument("data", metavar="DATA", help=source)
+    train.add_argument("--epochs", type=_positive, metavar="N", help="how often to go through the data")
+    train.add_argument("--batch-size", type=_positive, metavar="N", help="samples an update")
+    train.add_argument("--save", metavar="FILE", help="write the model (safetensors)")
+    train.add_argument("--plot", metavar="FILE", help="draw the result (png, pdf or svg)")
+    train.add_argument("--progress", choices=("auto", "bar", "lines", "off"), default="auto")
+    train.add_argument("--seed", type=int, default=0, help="of all randomness (default 0)")
+    _backend_options(train)
+
+    evaluate = _command(commands, "evaluate", _evaluate, "measure a saved model on data")
+    predict = _command(commands, "predict", _predict, "ask a saved model")
+    for command, what in ((evaluate, source), (predict, f"{source}; a file for predict may leave the target out")):
+        command.add_argument("model", metavar="MODEL", help="a file that nnxp train --save wrote")
+        command.add_argument("data", metavar="DATA", help=what)
+        _backend_options(command)
+
+    _command(commands, "doctor", _run_doctor, "say what works here, and what to do where something does not")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[..., Any], text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _backend_options(parser: argparse.ArgumentParser) -> None:
+    default = os.environ.get("NNXP_BACKEND", "numpy")
+    parser.add_argument("--backend", default=default, help="numpy, cupy, torch, jax, auto, … (default: %(default)s)")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="default: float32, or the saved model's")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+# -- train
+
+
+def _train(options: argparse.Namespace) -> dict[str, Any]:
+    backend = get_backend(options.backend, dtype=options.dtype or "float32", seed=options.seed)
+    recipe = _recipe(options.data, options.seed)
+    _check_outputs(options)
+    epochs, batch_size = options.epochs or recipe.epochs, options.batch_size or recipe.batch_size
+    model = recipe.model(backend)
+    counts = ", ".join(f"{len(part.y):,} {name}" for name, part in recipe.splits._asdict().items())
+    print(f"{recipe.name}: {counts} samples; {backend.name}, {options.dtype or 'float32'}, seed {options.seed}")
+    start = time.perf_counter()
+    try:
+        _fit(model, recipe, epochs, batch_size, options.progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_after_interrupt(model, recipe, epochs, options.save)) from None
+    seconds = time.perf_counter() - start
+    test = model.evaluate(*recipe.splits.test)
+    print(f"{_sentence(test, recipe.splits.test.y, 'test')}; {epochs} epochs in {seconds:.1f} s")
+    _write(model, recipe, options)
+    outputs = {"saved": options.save, "plot": options.plot}
+    return {"data": recipe.name, "backend": backend.name, "epochs": epochs, "seconds": seconds, "test": test} | outputs
+
+
+def _recipe(name: str, seed: int) -> Recipe:
+    return named(name, seed) if name in NAMED else of_table(name, seed)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Say now, not after the training, that a result could not be written."""
+    for path in filter(None, (options.save, options.plot)):
+        folder = Path(path).absolute().parent
+        if not folder.is_dir() or Path(path).is_dir() or not os.access(folder, os.W_OK):
+            raise FileNotWritable(f"{path} cannot be written; choose a file in a folder that exists and is yours.")
+    if options.plot:
+        plotting.check(options.plot)
+
+
+def _fit(model: Model, recipe: Recipe, epochs: int, batch_size: int, progress: Any) -> None:
+    (x, y), (x_validation, y_validation), _ = recipe.splits
+    model.fit(
+        x,
+        recipe.targets(y),
+        epochs=epochs,
+        batch_size=batch_size,
+        validation_data=(x_validation, recipe.targets(y_validation)),
+        progress=progress,
+    )
+    recipe.unscale(model)
+
+
+def _after_interrupt(model: Model, recipe: Recipe, epochs: int, save: str | None) -> str:
+    done = model.history.epochs
+    if not save:
+        return "Nothing was saved, because there was no --save."
+    if not done:
+        return "No epoch was finished, so nothing was saved."
+    recipe.unscale(model)
+    model.save(save)
+    return f"The model as it was after epoch {done} of {epochs} was saved to {save}."
+
+
+def _write(model: Model, recipe: Recipe, options: argparse.Namespace) -> None:
+    if options.save:
+        model.save(options.save)
+        print(f"model:   {options.save}")
+    if options.plot:
+        plotting.save(recipe.draw(model, recipe.splits), options.plot)
+        print(f"picture: {options.plot}")
+
+
+# -- evaluate and predict
+
+
+def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    model = _load(options)
+    x, y, what = _test_data(options.data, model)
+    results = model.evaluate(x, y)
+    print(_sentence(results, y, what))
+    return {"model": options.model, "data": options.data, "samples": len(y), **results}
+
+
+def _predict(options: argparse.Namespace) -> dict[str, Any]:
+    model = _load(options)
+    x, y = _questions(options.data, model)
+    outputs = model.predict(x)
+    classes = model.loss.targets == "classes"
+    names = model.class_names
+    rows = []
+    for index, output in enumerate(outputs):
+        row: dict[str, Any] = {"row": index}
+        if classes:
+            best = int(output.argmax())
+            row |= {"class": names[best] if names else best, "probability": float(output[best])}
+        else:
+            row |= {"output": output.tolist()}
+        if y is not None:
+            row["target"] = _target(y[index], names if classes else None)
+        rows.append(row)
+    _print_rows(rows)
+    return {"model": options.model, "data": options.data, "predictions": rows}
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    print("\t".join(rows[0]))
+    for row in rows:
+        print("\t".join(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
+
+
+def _target(value: Array, names: Sequence[str] | None) -> Any:
+    return names[int(value)] if names else value.tolist()
+
+
+def _load(options: argparse.Namespace) -> Model:
+    backend: str | Backend = options.backend
+    if options.dtype:
+        backend = get_backend(options.backend, dtype=options.dtype)
+    return load(options.model, backend=backend)
+
+
+def _test_data(source: str, model: Model) -> tuple[Array, Array, str]:
+    if source in NAMED:
+        x, y = named(source, model.backend.rng.seed).splits.test
+        return x, y, "test"
+    table = read_table(source)
+    return _shaped(table.x, model), _labels(table, model), f"{source}:"
+
+
+def _questions(source: str, model: Model) -> tuple[Array, Array | None]:
+    if source in NAMED:
+        return named(source, model.backend.rng.seed).splits.test
+    features = data.load_features(source)
+    if prod(features.shape[1:]) == prod(model.input_shape):
+        return _shaped(features, model), None
+    table = read_table(source)
+    return _shaped(table.x, model), _labels(table, model)
+
+
+def _shaped(x: Array, model: Model) -> Array:
+    """Rows of numbers as the model's samples, where their counts agree (images in a CSV file are flat)."""
+    flat = x.ndim == 2 and x.shape[1] == prod(model.input_shape)
+    return x.reshape(len(x), *model.input_shape) if flat else x
+
+
+def _labels(table: Table, model: Model) -> Array:
+    """The table's targets in the model's numbering: classes are matched by name."""
+    if model.loss.targets != "classes":
+        return table.y.reshape(len(table.y), -1)
+    if model.class_names is None:
+        return table.y
+    names = np.array(table.class_names)[table.y] if table.class_names else table.y
+    numbers = {name: number for number, name in enumerate(model.class_names)}
+    unknown = sorted({str(name) for name in names} - numbers.keys())
+    if unknown:
+        raise DataError(f"The model does not know the classes {unknown}; it knows {list(model.class_names)}.")
+    return np.array([numbers[str(name)] for name in names])
+
+
+def _sentence(results: dict[str, float], y: Array, what: str) -> str:
+    accuracy, count = results["accuracy"], np.asarray(y).size if np.asarray(y).ndim > 1 else len(y)
+    return f"{what} accuracy {accuracy:.1%} ({round(accuracy * count)} of {count}), loss {results['loss']:.4f}"
+
+
+def _run_doctor(options: argparse.Namespace) -> dict[str, Any]:
+    findings = _doctor.examine()
+    _doctor.print_report(findings)
+    return findings

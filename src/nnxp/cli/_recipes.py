@@ -1,0 +1,222 @@
+"""What ``nnxp train`` does with each data set: its splits, a network that suits it, and how to draw the result.
+
+The digits' hyper-parameters were chosen on the validation split.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnxp import data, plotting, regularizers
+from nnxp._types import Array
+from nnxp.backend import Backend
+from nnxp.data import Scaling, Splits, Table
+from nnxp.errors import DataError
+from nnxp.layers import Dense, Dropout, Flatten, Layer, ReLU, Softmax
+from nnxp.losses import CategoricalCrossentropy, Loss, MeanSquaredError
+from nnxp.optimizers import Adam
+from nnxp.training import Model
+
+__all__ = ["NAMED", "Recipe", "named", "of_table", "read_table"]
+
+_IMAGES_SHOWN = 12
+_WRONG_SHOWN = 3
+_MANY_CLASSES = 50
+_TOY_EPOCHS = 200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about one training but the backend."""
+
+    name: str
+    splits: Splits
+    layers: Sequence[Layer]
+    loss: Loss
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    draw: Callable[[Model, Splits], Any]
+    input_scaling: Scaling | None = None
+    class_names: tuple[str, ...] | None = None
+    target_scaling: Scaling | None = None
+    """Regression on a file learns scaled targets; `unscale` puts the scale into the last layer afterwards."""
+
+    def model(self, backend: Backend) -> Model:
+        """A new model for this data."""
+        return Model(
+            self.layers,
+            loss=self.loss,
+            optimizer=Adam(self.learning_rate),
+            metrics=["accuracy"],
+            backend=backend,
+            input_scaling=self.input_scaling,
+            class_names=self.class_names,
+        )
+
+    def targets(self, y: Array) -> Array:
+        """Targets as the network learns them."""
+        return y if self.target_scaling is None else self.target_scaling.apply(y)
+
+    def unscale(self, model: Model) -> None:
+        """Let the last layer, and so the model, predict in the data's own unit."""
+        if self.target_scaling is None:
+            return
+        last, scaling = self.layers[-1], self.target_scaling
+        assert isinstance(last, Dense)
+        to_numpy = model.backend.to_numpy
+        last.weights = to_numpy(last.weights) / scaling.factor
+        last.biases = to_numpy(last.biases) / scaling.factor + scaling.offset
+        model.optimizer = model.optimizer  # its memory is of the other unit
+
+
+def named(name: str, seed: int) -> Recipe:
+    """The recipe of a data set that has a name."""
+    return NAMED[name](seed)
+
+
+def _digits(seed: int) -> Recipe:
+    return Recipe(
+        name="digits",
+        splits=data.digits(),
+        layers=[Flatten(), Dropout(0.1), Dense(512), ReLU(), Dropout(0.5), Dense(10), Softmax()],
+        loss=CategoricalCrossentropy(),
+        learning_rate=1e-3,
+        epochs=150,
+        batch_size=32,
+        draw=_draw_digits,
+    )
+
+
+def _spiral(seed: int) -> Recipe:
+    x, y = data.spiral(300, 3, seed=seed)
+    decay = regularizers.L2(1e-4)
+    hidden: list[Layer] = [Dense(64, weight_regularizer=decay), ReLU(), Dense(64, weight_regularizer=decay), ReLU()]
+    return _toy("spiral", data.split(x, y, seed=seed), [*hidden, Dense(3), Softmax()], CategoricalCrossentropy())
+
+
+def _moons(seed: int) -> Recipe:
+    x, y = data.moons(600, seed=seed)
+    return _toy(
+        "moons", data.split(x, y, seed=seed), [Dense(32), ReLU(), Dense(2), Softmax()], CategoricalCrossentropy()
+    )
+
+
+def _sine(seed: int) -> Recipe:
+    x, y = data.sine(1000)
+    layers = [Dense(64), ReLU(), Dense(64), ReLU(), Dense(1)]
+    return _toy("sine", data.split(x, y, seed=seed), layers, MeanSquaredError(), draw=_draw_regression)
+
+
+def _toy(
+    name: str, splits: Splits, layers: Sequence[Layer], loss: Loss, draw: Callable[[Model, Splits], Any] | None = None
+) -> Recipe:
+    return Recipe(
+        name=name,
+        splits=splits,
+        layers=layers,
+        loss=loss,
+        learning_rate=5e-3,
+        epochs=_TOY_EPOCHS,
+        batch_size=64,
+        draw=draw or _draw_plane,
+    )
+
+
+NAMED: Mapping[str, Callable[[int], Recipe]] = {"digits": _digits, "spiral": _spiral, "moons": _moons, "sine": _sine}
+
+
+# -- a user's own table
+
+
+def read_table(path: str) -> Table:
+    """A CSV or NPZ file, by its suffix."""
+    readers = {".csv": data.load_csv, ".npz": data.load_npz}
+    suffix = Path(path).suffix.lower()
+    if suffix not in readers:
+        names = ", ".join(NAMED)
+        raise DataError(f"Data must be one of {names}, or a file that ends in .csv or .npz; got {path!r}.")
+    return readers[suffix](path)
+
+
+def of_table(path: str, seed: int) -> Recipe:
+    """A recipe for a file: classes for whole-number or named targets, else regression."""
+    table = read_table(path)
+    classes = _as_classes(table)
+    if classes is None:
+        return _regression(Path(path).stem, table, seed)
+    labels, names = classes
+    splits = data.split(table.x, labels, seed=seed)
+    return Recipe(
+        name=Path(path).stem,
+        splits=splits,
+        layers=[*_flat(table.x), Dense(64), ReLU(), Dense(len(names)), Softmax()],
+        loss=CategoricalCrossentropy(),
+        learning_rate=2e-3,
+        epochs=100,
+        batch_size=32,
+        draw=_draw_plane if table.x.shape[1:] == (2,) else _draw_history,
+        input_scaling=Scaling.standard(splits.train.x),
+        class_names=names,
+    )
+
+
+def _regression(name: str, table: Table, seed: int) -> Recipe:
+    y = table.y.astype(np.float64).reshape(len(table.y), -1)
+    splits = data.split(table.x, y, seed=seed)
+    return Recipe(
+        name=name,
+        splits=splits,
+        layers=[*_flat(table.x), Dense(64), ReLU(), Dense(64), ReLU(), Dense(y.shape[1])],
+        loss=MeanSquaredError(),
+        learning_rate=2e-3,
+        epochs=200,
+        batch_size=32,
+        draw=_draw_regression if table.x.shape[1:] == (1,) else _draw_history,
+        input_scaling=Scaling.standard(splits.train.x),
+        target_scaling=Scaling.standard(splits.train.y),
+    )
+
+
+def _flat(x: Array) -> list[Layer]:
+    return [Flatten()] if x.ndim > 2 else []
+
+
+def _as_classes(table: Table) -> tuple[Array, tuple[str, ...]] | None:
+    """Labels from 0 and the classes' names; None for a regression."""
+    if table.class_names is not None:
+        return table.y, table.class_names
+    if table.y.ndim != 1 or table.y.dtype.kind not in "iu":
+        return None
+    found, labels = np.unique(table.y, return_inverse=True)
+    return None if len(found) > _MANY_CLASSES else (labels.astype(np.int64), tuple(map(str, found)))
+
+
+# -- pictures
+
+
+def _draw_digits(model: Model, splits: Splits) -> Any:
+    x, y = splits.test
+    predictions = model.predict(x).argmax(axis=1)
+    wrong = np.flatnonzero(predictions != y)[:_WRONG_SHOWN]
+    first = np.setdiff1d(np.arange(len(y)), wrong)[: _IMAGES_SHOWN - len(wrong)]
+    shown = np.sort(np.concatenate([first, wrong]))
+    accuracy = float((predictions == y).mean())
+    title = f"Handwritten digits: {accuracy:.1%} of {len(y)} test images are right"
+    return plotting.report(model.history, x[shown], y[shown], predictions[shown], title=title)
+
+
+def _draw_plane(model: Model, splits: Splits) -> Any:
+    return plotting.decision_boundary(model.predict, *splits.test, class_names=model.class_names, title="Test samples")
+
+
+def _draw_regression(model: Model, splits: Splits) -> Any:
+    x, y = splits.test
+    return plotting.regression_fit(x, y, model.predict(x), title="Test samples")
+
+
+def _draw_history(model: Model, splits: Splits) -> Any:
+    return plotting.history(model.history)

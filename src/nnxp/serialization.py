@@ -1,0 +1,255 @@
+"""Models as files: arrays in the safetensors format, the configuration as JSON in its header. No pickle.
+
+A file holds the `state_dict`, the optimizer's slots (``optimizer.<slot>.<key>``) and a configuration of plain data,
+from which only nnxp's own classes, and those that the reader names, are ever made. A SHA-256 over both tells of damage;
+it is no signature, so it does not tell who wrote the file.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnxp import _check, initializers, layers, losses, metrics, optimizers, regularizers, schedules
+from nnxp._files import replacement
+from nnxp._types import Arrays, Shape
+from nnxp.backend import Backend, Rng, get_backend
+from nnxp.data import Scaling
+from nnxp.errors import ConfigurationError, FileFormatError, FileNotFound, NnxpError
+from nnxp.layers import Layer, RecordedLayer, Sequential
+from nnxp.layers._base import join
+from nnxp.training import Model
+
+__all__ = ["load", "save"]
+
+_FORMAT = "nnxp"
+_VERSION = 1
+_SLOT = "optimizer"
+_MODULES = (layers, losses, optimizers, schedules, regularizers, initializers, metrics)
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def save(model: Model, path: str | PathLike[str]) -> None:
+    """Write a built model; the file appears whole or not at all.
+
+    Raises
+    ------
+    ConfigurationError
+        Something in the model cannot be written as plain data, such as a lambda for a learning rate.
+    FileNotWritable
+        The path cannot be written; what stood there is unchanged.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    engine = model.engine
+    tensors = dict(engine.state())
+    for slot, arrays in engine.slot_state().items():
+        tensors |= {f"{_SLOT}.{slot}.{key}": array for key, array in arrays.items()}
+    tensors = {key: np.ascontiguousarray(array) for key, array in tensors.items()}
+    configuration = json.dumps(_configuration(model), sort_keys=True, allow_nan=False)
+    metadata = {"format": _FORMAT, "configuration": configuration, "sha256": _digest(configuration, tensors)}
+    content = to_bytes(tensors, metadata=metadata)
+    with replacement(path) as file:
+        file.write(content)
+
+
+def load(path: str | PathLike[str], *, backend: str | Backend, custom_objects: Mapping[str, type]) -> Model:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    FileNotFound, FileFormatError
+        There is no such file, or it is truncated, damaged, or not a model of nnxp.
+    """
+    metadata, tensors = _read(Path(path))
+    configuration = _checked_configuration(path, metadata, tensors)
+    try:
+        return _model(configuration, tensors, backend, custom_objects)
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        what = f"{type(error).__name__}: {_check.one_line(error)}"
+        raise FileFormatError(f"{path} has a configuration that this version cannot read ({what}).") from error
+    except NnxpError as error:
+        error.add_note(f"while reading {path}")
+        raise
+
+
+def _read(path: Path) -> tuple[dict[str, str], Arrays]:
+    """The header's metadata and the tensors. The library checks all declared sizes against the file's before "
+    "reading."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            if metadata.get("format") != _FORMAT:
+                raise FileFormatError(
+                    f"{path} is a safetensors file of another program (format {metadata.get('format')!r}); "
+                    "expected one that Model.save wrote."
+                )
+            return metadata, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a mapping
+    except FileNotFoundError as error:
+        raise FileNotFound(f"There is no file {path}; check the path, or train and save a model first.") from error
+    except SafetensorError as error:
+        raise FileFormatError(
+            f"{path} is not a whole safetensors file ({_check.one_line(error)}); it was truncated or is of another "
+            f"kind. "
+            "Save the model again."
+        ) from error
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {_check.one_line(error.strerror or error)}.") from error
+
+
+def _checked_configuration(path: Any, metadata: Mapping[str, str], tensors: Arrays) -> dict[str, Any]:
+    text = metadata.get("configuration", "")
+    if metadata.get("sha256") != _digest(text, tensors):
+        raise FileFormatError(
+            f"{path} was changed after it was saved: its SHA-256 does not fit its contents. Use another copy."
+        )
+    try:
+        configuration = json.loads(text)
+        version = configuration["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileFormatError(f"{path} has no configuration that can be read.") from error
+    if version != _VERSION:
+        raise FileFormatError(f"{path} has format version {version!r}, this nnxp reads {_VERSION}; update nnxp.")
+    return configuration  # type: ignore[no-any-return]
+
+
+def _digest(configuration: str, tensors: Arrays) -> str:
+    digest = hashlib.sha256(configuration.encode())
+    for key in sorted(tensors):
+        array = tensors[key]
+        digest.update(f"\0{key}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+# -- objects as plain data: {"class": name, argument: value, …}
+
+
+def _configuration(model: Model) -> dict[str, Any]:
+    scaling = model.input_scaling
+    return {
+        "version": _VERSION,
+        "layers": _encode(model.layers, "layers"),
+        "loss": _encode(model.loss, "loss"),
+        "optimizer": _encode(model.optimizer, "optimizer"),
+        "metrics": _encode(model.metrics, "metrics"),
+        "input_shape": list(model.input_shape),
+        "dtype": _check.dtype_name(model.backend.dtype),
+        "seed": model.backend.rng.seed,
+        "step": model.step,
+        "optimizer_start": model.engine.optimizer_start,
+        "input_scaling": scaling and {"offset": scaling.offset.tolist(), "factor": scaling.factor.tolist()},
+        "class_names": model.class_names and list(model.class_names),
+    }
+
+
+def _encode(value: Any, where: str) -> Any:
+    """Plain data as it is; an object by its class's name and what its constructor takes, read from its attributes."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, list | tuple):
+        return [_encode(item, where) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if inspect.isroutine(value):
+        raise ConfigurationError(
+            f"save: {where} is the function {value!r}, which a file cannot hold; use an object of nnxp.schedules "
+            f"instead."
+        )
+    try:
+        arguments = {name: getattr(value, name) for name in _arguments(type(value))}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"save: {where} holds {value!r}, which cannot be written as plain data ({_check.one_line(error)}). Keep "
+            f"each "
+            "constructor argument as an attribute of the same name."
+        ) from error
+    name = type(value).__name__
+    return {"class": name} | {key: _encode(item, f"{where}.{name}.{key}") for key, item in arguments.items()}
+
+
+def _arguments(kind: type) -> list[str]:
+    parameters = inspect.signature(kind).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+def _classes(custom: Mapping[str, type]) -> dict[str, type]:
+    own = {name: getattr(module, name) for module in _MODULES for name in module.__all__}
+    return {name: kind for name, kind in own.items() if isinstance(kind, type)} | dict(custom)
+
+
+def _decode(value: Any, classes: Mapping[str, type]) -> Any:
+    if isinstance(value, list):
+        return [_decode(item, classes) for item in value]
+    if not isinstance(value, dict):
+        return value
+    name = value["class"]
+    if name not in classes:
+        raise FileFormatError(
+            f"The file holds an object of class {name!r}, which nnxp does not know; "
+            f"pass it to load: custom_objects={{{name!r}: {name}}}."
+        )
+    return classes[name](**{key: _decode(item, classes) for key, item in value.items() if key != "class"})
+
+
+# -- from plain data to a model
+
+
+def _model(configuration: dict[str, Any], tensors: Arrays, backend: str | Backend, custom: Mapping[str, type]) -> Model:
+    classes = _classes(custom)
+    model = Model(
+        _decode(configuration["layers"], classes),
+        loss=_decode(configuration["loss"], classes),
+        optimizer=_decode(configuration["optimizer"], classes),
+        metrics=_decode(configuration["metrics"], classes),
+        backend=_backend(backend, configuration),
+        input_scaling=configuration["input_scaling"] and Scaling(**configuration["input_scaling"]),
+        class_names=configuration["class_names"],
+    )
+    shape = tuple(_check.positive_int("load", "input_shape", size) for size in configuration["input_shape"])
+    state = {key: array for key, array in tensors.items() if not key.startswith(_SLOT + ".")}
+    _check_declared(model, shape, {key: array.shape for key, array in state.items()})
+    model.build(shape)
+    model.load_state_dict(state)
+    engine = model.engine
+    engine.load_slot_state(
+        {slot: {key: tensors[f"{_SLOT}.{slot}.{key}"] for key in buffer} for slot, buffer in engine.slots.items()}
+    )
+    engine.step = _check.non_negative_int("load", "step", configuration["step"])
+    engine.optimizer_start = _check.non_negative_int("load", "optimizer_start", configuration["optimizer_start"])
+    return model
+
+
+def _backend(backend: str | Backend, configuration: dict[str, Any]) -> Backend:
+    seed = configuration["seed"]
+    if not isinstance(backend, Backend):
+        return get_backend(backend, dtype=configuration["dtype"], seed=seed)
+    return replace(backend, rng=Rng(_check.non_negative_int("load", "seed", seed)))
+
+
+def _check_declared(model: Model, input_shape: Shape, shapes: Mapping[str, Shape]) -> None:
+    """Hold what the layers will allocate against what the file holds, before anything is allocated."""
+    _check_layer(model.root, "", input_shape, shapes)
+
+
+def _check_layer(layer: Layer, path: str, shape: Shape | None, shapes: Mapping[str, Shape]) -> Shape | None:
+    if isinstance(layer, Sequential):
+        for index, child in enumerate(layer.layers):
+            shape = _check_layer(child, join(path, index), shape, shapes)
+        return shape
+    if not isinstance(layer, RecordedLayer) or shape is None:
+        return None  # a layer of the reader's own: what follows it is known once it is built
+    output, specs = layer.specify(shape)
+    for name, spec in specs.items():
+        key = join(path, name)
+        if shapes.get(key) != spec.shape:
+            raise FileFormatError(f"{layer} needs {key} of shape {spec.shape}, the file holds {shapes.get(key)}.")
+    return output
