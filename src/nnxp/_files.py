@@ -27,8 +27,8 @@ def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
     except OSError as error:
         reason = one_line(error.strerror or error)
         raise FileNotWritable(
-            f"{path} could not be written: {reason}. Nothing was changed; choose a path in a folder that you may "
-            f"write to."
+            f"{path} could not be written: {reason}. Nothing was changed; choose a path in a folder that you "
+            "may write to."
         ) from error
     finally:
         with suppress(OSError):

@@ -19,8 +19,8 @@ def class_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, valu
     """Class indices ``(N,)`` as integers, or probabilities ``(N, K)`` in the model's dtype."""
     if len(expected) != 2:
         raise ShapeError(
-            f"{owner} expected predictions of shape (batch, classes), got {expected}; end the network with a Dense "
-            f"layer."
+            f"{owner} expected predictions of shape (batch, classes), got {expected}; end the network with a "
+            "Dense layer."
         )
     xp, y = backend.xp, _asarray(owner, y, backend)
     samples, classes = expected

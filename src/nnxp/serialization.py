@@ -28,7 +28,7 @@ from nnxp.training import Model
 
 __all__ = ["load", "save"]
 
-_FORMAT = "nnxp"
+_ENTRY = "nnxp"
 _VERSION = 1
 _SLOT = "optimizer"
 _MODULES = (layers, losses, optimizers, schedules, regularizers, initializers, metrics)
@@ -53,8 +53,9 @@ def save(model: Model, path: str | PathLike[str]) -> None:
         tensors |= {f"{_SLOT}.{slot}.{key}": array for key, array in arrays.items()}
     tensors = {key: np.ascontiguousarray(array) for key, array in tensors.items()}
     configuration = json.dumps(_configuration(model), sort_keys=True, allow_nan=False)
-    metadata = {"format": _FORMAT, "configuration": configuration, "sha256": _digest(configuration, tensors)}
-    content = to_bytes(tensors, metadata=metadata)
+    # one entry, not three: the header does not keep the order of several, and the same model should be the same file
+    header = json.dumps({"configuration": configuration, "sha256": _digest(configuration, tensors)}, sort_keys=True)
+    content = to_bytes(tensors, metadata={_ENTRY: header})
     with replacement(path) as file:
         file.write(content)
 
@@ -67,8 +68,8 @@ def load(path: str | PathLike[str], *, backend: str | Backend, custom_objects: M
     FileNotFound, FileFormatError
         There is no such file, or it is truncated, damaged, or not a model of nnxp.
     """
-    metadata, tensors = _read(Path(path))
-    configuration = _checked_configuration(path, metadata, tensors)
+    header, tensors = _read(Path(path))
+    configuration = _checked_configuration(path, header, tensors)
     try:
         return _model(configuration, tensors, backend, custom_objects)
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
@@ -79,43 +80,42 @@ def load(path: str | PathLike[str], *, backend: str | Backend, custom_objects: M
         raise
 
 
-def _read(path: Path) -> tuple[dict[str, str], Arrays]:
-    """The header's metadata and the tensors. The library checks all declared sizes against the file's before "
-    "reading."""
+def _read(path: Path) -> tuple[str, Arrays]:
+    """The header's entry and the tensors; the library holds declared sizes against the file's before it reads."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            if metadata.get("format") != _FORMAT:
+            metadata = file.metadata() or {}
+            if _ENTRY not in metadata:
                 raise FileFormatError(
-                    f"{path} is a safetensors file of another program (format {metadata.get('format')!r}); "
-                    "expected one that Model.save wrote."
+                    f"{path} is a safetensors file of another program: its metadata has no entry {_ENTRY!r}, got "
+                    f"{sorted(metadata)}; expected a file that Model.save wrote."
                 )
-            return metadata, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a mapping
+            return metadata[_ENTRY], {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a mapping
     except FileNotFoundError as error:
         raise FileNotFound(f"There is no file {path}; check the path, or train and save a model first.") from error
     except SafetensorError as error:
         raise FileFormatError(
-            f"{path} is not a whole safetensors file ({_check.one_line(error)}); it was truncated or is of another "
-            f"kind. "
-            "Save the model again."
+            f"{path} is not a whole safetensors file ({_check.one_line(error)}); it was truncated, or is of another "
+            "kind; save the model again."
         ) from error
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {_check.one_line(error.strerror or error)}.") from error
 
 
-def _checked_configuration(path: Any, metadata: Mapping[str, str], tensors: Arrays) -> dict[str, Any]:
-    text = metadata.get("configuration", "")
-    if metadata.get("sha256") != _digest(text, tensors):
-        raise FileFormatError(
-            f"{path} was changed after it was saved: its SHA-256 does not fit its contents. Use another copy."
-        )
+def _checked_configuration(path: Any, header: str, tensors: Arrays) -> dict[str, Any]:
     try:
+        entry = json.loads(header)
+        text, sha256 = str(entry["configuration"]), entry["sha256"]
         configuration = json.loads(text)
         version = configuration["version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileFormatError(f"{path} has no configuration that can be read.") from error
+        raise FileFormatError(f"{path} was changed after it was saved: its header cannot be read.") from error
+    if sha256 != _digest(text, tensors):
+        raise FileFormatError(
+            f"{path} was changed after it was saved: its SHA-256 does not fit its contents. Use another copy."
+        )
     if version != _VERSION:
         raise FileFormatError(f"{path} has format version {version!r}, this nnxp reads {_VERSION}; update nnxp.")
     return configuration  # type: ignore[no-any-return]
@@ -161,15 +161,15 @@ def _encode(value: Any, where: str) -> Any:
         return value.item()
     if inspect.isroutine(value):
         raise ConfigurationError(
-            f"save: {where} is the function {value!r}, which a file cannot hold; use an object of nnxp.schedules "
-            f"instead."
+            f"save: {where} is the function {value!r}, which a file cannot hold; use an object of "
+            "nnxp.schedules instead."
         )
     try:
         arguments = {name: getattr(value, name) for name in _arguments(type(value))}
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"save: {where} holds {value!r}, which cannot be written as plain data ({_check.one_line(error)}). Keep "
-            f"each "
+            f"save: {where} holds {value!r}, which cannot be written as plain data ({_check.one_line(error)}). "
+            "Keep each "
             "constructor argument as an attribute of the same name."
         ) from error
     name = type(value).__name__

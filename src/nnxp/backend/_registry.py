@@ -30,6 +30,7 @@ _READY = "ready"
 class _Library:
     """A library that has a name here: its import, what stands in its way, and how to get it."""
 
+    package: str
     module: str
     install: str
     usable: Callable[[Namespace], str] = lambda xp: _READY
@@ -39,9 +40,9 @@ class _Library:
         try:
             return self.usable(self.load())
         except ImportError as error:
-            missing = isinstance(error, ModuleNotFoundError) and (error.name or "") not in ("", self.module)
-            reason = "not installed" if missing else f"installed, but it does not import: {one_line(error)}"
-            return f"{reason}; {self.install}"
+            if isinstance(error, ModuleNotFoundError) and error.name == self.package:
+                return f"not installed; {self.install}"
+            return f"installed, but it does not import: {one_line(error)}; {self.install}"
         except Exception as error:  # a broken driver can raise anything, and must not take the others down
             return f"installed, but unusable: {one_line(error)}"
 
@@ -59,13 +60,16 @@ def _cuda_usable(xp: Namespace) -> str:
 
 
 _LIBRARIES = {
-    "numpy": _Library("numpy", "pip install numpy"),
+    "numpy": _Library("numpy", "numpy", "pip install numpy"),
     "cupy": _Library(
-        "array_api_compat.cupy", 'pip install "nnxp[cuda13]", or "nnxp[cuda12]" for a CUDA 12 driver', _cuda_usable
+        "cupy",
+        "array_api_compat.cupy",
+        'pip install "nnxp[cuda13]", or "nnxp[cuda12]" for a CUDA 12 driver',
+        _cuda_usable,
     ),
-    "torch": _Library("array_api_compat.torch", "pip install torch"),
-    "jax": _Library("jax.numpy", "pip install jax"),
-    "array_api_strict": _Library("array_api_strict", "pip install array-api-strict"),
+    "torch": _Library("torch", "array_api_compat.torch", "pip install torch"),
+    "jax": _Library("jax", "jax.numpy", "pip install jax"),
+    "array_api_strict": _Library("array_api_strict", "array_api_strict", "pip install array-api-strict"),
 }
 
 

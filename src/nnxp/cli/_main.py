@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from nnxp.backend import Backend, get_backend
 from nnxp.cli import _doctor
 from nnxp.cli._recipes import NAMED, Recipe, named, of_table, read_table
 from nnxp.data import Table
-from nnxp.errors import DataError, FileNotWritable, NnxpError
+from nnxp.errors import DataError, FileFormatError, FileNotWritable, NnxpError
 from nnxp.training import Model, load
 
 __all__ = ["main"]
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"nnxp: {type(error).__name__}: {' '.join([str(error), *_notes(error)])}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
-        print(f"\nnxp: interrupted. {interrupt}".rstrip(), file=sys.stderr)
+        print(f"nnxp: interrupted. {interrupt}".rstrip(), file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,10 +95,9 @@ def _backend_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 # -- train
@@ -231,9 +231,10 @@ def _test_data(source: str, model: Model) -> tuple[Array, Array, str]:
 def _questions(source: str, model: Model) -> tuple[Array, Array | None]:
     if source in NAMED:
         return named(source, model.backend.rng.seed).splits.test
-    features = data.load_features(source)
-    if prod(features.shape[1:]) == prod(model.input_shape):
-        return _shaped(features, model), None
+    with suppress(FileFormatError):  # a target that is a name is no feature
+        features = data.load_features(source)
+        if prod(features.shape[1:]) == prod(model.input_shape):
+            return _shaped(features, model), None
     table = read_table(source)
     return _shaped(table.x, model), _labels(table, model)
 

@@ -52,7 +52,6 @@ def table(reference: Ops) -> Ops:
         linear_bias_gradient=linear_bias_gradient,
         linear_weight_gradient=linear_weight_gradient,
         linear_input_gradient=linear_input_gradient,
-        add=add,
         relu=relu,
         relu_backward=relu_backward,
         sigmoid_backward=sigmoid_backward,
@@ -62,7 +61,6 @@ def table(reference: Ops) -> Ops:
         softmax_categorical_crossentropy=softmax_categorical_crossentropy,
         squared_error_backward=squared_error_backward,
         l2_backward=l2_backward,
-        take_rows=take_rows,
         sgd=sgd,
         momentum=momentum,
         nesterov=nesterov,
@@ -92,10 +90,6 @@ def _matmul(a: Array, b: Array, out: Array) -> Array:
     if a.shape[1] == 1:  # an outer product: matmul takes a slow path of its own, not BLAS
         return np.multiply(a, b, out=out)
     return np.matmul(a, b, out=out)
-
-
-def add(a: Array, b: Array, *, out: Array = None) -> Array:
-    return np.add(a, b, out=out)
 
 
 def relu(x: Array, *, out: Array = None) -> Array:
@@ -166,12 +160,6 @@ def squared_error_backward(p: Array, y: Array, divisor: float, *, out: Array = N
 
 def l2_backward(dw: Array, w: Array, rate: float, *, out: Array = None) -> Array:
     return np.add(dw, np.multiply(w, 2 * rate), out=out)
-
-
-def take_rows(x: Array, index: Array, *, out: Array = None) -> Array:
-    if out is None:
-        return np.take(x, index, axis=0)
-    return np.take(x, index, axis=0, out=out, mode="clip")  # mode "raise" would copy through a buffer of its own
 
 
 def sgd(w: Array, g: Array, learning_rate: float, *, out: Array = None) -> Array:

@@ -62,7 +62,7 @@ def check_features(x: Array, owner: Layer, backend: Backend, *, values: bool) ->
         place, value = first_bad(finite, x, backend)
         bad = int((~backend.to_numpy(finite)).sum())
         raise DataError(
-            f"{owner} expected finite values in x, got {value} at x{place} ({bad} of {finite.size} are NaN or "
-            f"infinite); "
+            f"{owner} expected finite values in x, got {value} at x{place} ({bad} of {finite.size} are NaN "
+            "or infinite); "
             "drop those rows, or fill them in before training."
         )

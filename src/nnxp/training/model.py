@@ -126,8 +126,8 @@ class Model:
             self._engine = Engine(self.root, self.loss, self.optimizer, self.backend, shape)
         elif shape != self._engine.input_shape:
             raise ShapeError(
-                f"The model is built for samples of shape {self._engine.input_shape}, got {shape}; make a new model "
-                f"for it."
+                f"The model is built for samples of shape {self._engine.input_shape}, got {shape}; make a new "
+                "model for it."
             )
 
     def summary(self) -> Summary:

@@ -10,6 +10,8 @@ from nnxp import _check
 __all__ = ["Progress", "ProgressKind", "open_progress"]
 
 ProgressKind = Literal["auto", "bar", "lines", "off"]
+_BAR = "{desc} |{bar:18}| {elapsed}<{remaining}{postfix}"
+"""Narrow enough that the numbers behind it are seen in 80 columns."""
 _LINES = 10
 """About how many lines a training prints, however many epochs it has."""
 
@@ -36,7 +38,7 @@ class _Bar(Progress):
     def __init__(self, epochs: int, batches: int) -> None:
         from tqdm import tqdm
 
-        self._bar: Any = tqdm(total=epochs * batches, desc=f"epoch 1/{epochs}", unit="step", dynamic_ncols=True)
+        self._bar: Any = tqdm(total=epochs * batches, desc=f"epoch 1/{epochs}", bar_format=_BAR, dynamic_ncols=True)
         self._epochs = epochs
 
     def __exit__(self, *_: Any) -> None:
@@ -48,7 +50,7 @@ class _Bar(Progress):
     def epoch_done(self, epoch: int, logs: Mapping[str, float]) -> None:
         following = min(epoch + 2, self._epochs)
         self._bar.set_description_str(f"epoch {following}/{self._epochs}", refresh=False)
-        self._bar.set_postfix_str(_summary(logs), refresh=epoch + 1 == self._epochs)
+        self._bar.set_postfix_str(_in_short(logs), refresh=epoch + 1 == self._epochs)
 
 
 class _Lines(Progress):
@@ -72,6 +74,13 @@ def open_progress(kind: str, epochs: int, batches: int) -> Progress:
     if kind == "bar":
         return _Bar(epochs, batches)
     return _Lines(epochs) if kind == "lines" else Progress()
+
+
+def _in_short(logs: Mapping[str, float]) -> str:
+    """The loss, and each metric once: on the validation data, if there are any."""
+    metrics = [name for name in logs if not name.endswith("loss")]
+    shown = [name for name in metrics if "val_" + name not in logs]
+    return "  ".join(f"{name} {logs[name]:.4f}" for name in ["loss", *(shown or ["val_loss"] * ("val_loss" in logs))])
 
 
 def _summary(logs: Mapping[str, float]) -> str:

@@ -1,0 +1,99 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2024.10"]
+# ///
+"""Every check, as a session: ``nox`` runs the usual ones, ``nox --list`` names them all."""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "virtualenv"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+# One BLAS thread per test worker: more would fight over the same cores.
+QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+
+SMOKE = """
+import importlib.util
+import sys
+
+import nnxp
+
+for name in ("cupy", "matplotlib", "numba", "torch", "jax", "sklearn"):
+    assert importlib.util.find_spec(name) is None, f"{name} is installed: this environment is not minimal"
+    assert name not in sys.modules
+print("nnxp", nnxp.__version__, "needs no extra:", nnxp.available_backends())
+"""
+
+
+def group(*names: str) -> list[str]:
+    """The requirements of dependency groups of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, *names))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types, and the direction of imports."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("lint-imports", env={"PYTHONPATH": "src"})
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The suite on NumPy and on the strict namespace."""
+    session.install(".[plot]", *group("test"))
+    session.run("pytest", "-q", "-n", "auto", "tests", "--ignore=tests/oracle", *session.posargs, env=QUIET)
+
+
+@nox.session
+def doctests(session: nox.Session) -> None:
+    """The examples in docstrings and pages."""
+    session.install("-e", ".[plot]", *group("test"))
+    pages = [path for path in ("README.md", "docs") if Path(path).exists()]
+    session.run("pytest", "-q", "--doctest-modules", "--doctest-glob=*.md", "src/nnxp", *pages, env=QUIET)
+
+
+@nox.session
+def minimal(session: nox.Session) -> None:
+    """The bare package, without extras: it imports, trains and stays small."""
+    session.install(".")
+    session.chdir(session.create_tmp())
+    session.run("python", "-W", "error", "-c", SMOKE)
+    session.run("nnxp", "train", "digits", "--epochs", "2")
+
+
+@nox.session(default=False)
+def oracle(session: nox.Session) -> None:
+    """The suite on PyTorch and JAX arrays, then against PyTorch and scikit-learn as peers."""
+    session.install(".[plot]", *group("oracle"))
+    env = QUIET | {"JAX_PLATFORMS": "cpu"}
+    session.run("pytest", "-q", "tests", "--ignore=tests/oracle", "--backend", "torch,jax", *session.posargs, env=env)
+    session.run("pytest", "-q", "tests/oracle", *session.posargs, env=env)
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """The suite on CuPy, for CUDA 13; ``nox -s gpu -- --cuda12`` for CUDA 12."""
+    posargs = [argument for argument in session.posargs if argument != "--cuda12"]
+    cuda = "cuda12" if "--cuda12" in session.posargs else "cuda13"
+    session.install(f".[{cuda},plot]", *group("test"))
+    session.run("pytest", "-q", "tests", "--ignore=tests/oracle", "--backend", "cupy", *posargs, env=QUIET)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Steps per second beside the book's code; ``nox -s bench -- --workloads W1 --json FILE``."""
+    session.install(".", *group("bench"))
+    session.run("python", "benchmarks/steps.py", *session.posargs, env={"OPENBLAS_CORETYPE": None})
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """The reference, as pages in build/docs."""
+    session.install(".[plot]", *group("docs"))
+    session.run("pdoc", "--math", "--output-directory", "build/docs", "nnxp", env={"MPLBACKEND": "agg"})
