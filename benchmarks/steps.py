@@ -6,9 +6,9 @@ All contenders start from the same weights and see the same batch. Before any cl
 steps must agree with the book's code run in float64. Then they are timed in interleaved rounds; every round starts from
 the first weights again, so that nobody is timed on a network that has stopped learning.
 
-All rounds run in one process unless ``--separate`` gives each contender a process of its own. That matters to code that
-allocates at every step: in a shared heap its fresh arrays are cheap once somebody else has freed larger ones, so one
-process flatters the book's code. With more than one thread processes are always separate: pools disturb each other.
+Each contender has a process of its own, as it has with its user; the rounds take turns all the same. ``--together``
+runs them in one process, which flatters code that allocates at every step: in a shared heap its fresh arrays are cheap
+once somebody else has freed larger ones. With several threads processes are always separate: pools disturb each other.
 """
 
 import argparse
@@ -244,12 +244,12 @@ def parse(arguments):
     parser.add_argument("--rounds", type=int, default=21, help="at least 15 (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.05, help="per contender and round (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="BLAS threads (default: %(default)s)")
-    parser.add_argument("--separate", action="store_true", help="a process for each contender")
+    parser.add_argument("--together", action="store_true", help="all contenders in one process")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and what they depend on")
     options = parser.parse_args(arguments)
     if options.rounds < 15:
         parser.error("medians need at least 15 rounds")
-    options.separate |= options.threads > 1
+    options.separate = not options.together or options.threads > 1
     return options
 
 

@@ -23,7 +23,7 @@ __all__ = [
 
 def dtype_name(dtype: Any) -> str:
     """The bare name of a data type, the same for every library: ``torch.float32`` is ``"float32"``."""
-    return str(dtype).rsplit(".", 1)[-1]
+    return dtype.__name__ if isinstance(dtype, type) else str(dtype).rsplit(".", 1)[-1]
 
 
 def shape(x: Array) -> Shape:

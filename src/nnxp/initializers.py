@@ -17,7 +17,13 @@ __all__ = ["GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initialize
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """``(fan_in, fan_out)`` of a weight."""
+    """``(fan_in, fan_out)`` of a weight.
+
+    >>> fans((784, 128))
+    (784, 128)
+    >>> fans((3, 3, 16, 32))
+    (144, 288)
+    """
     if len(shape) < 2:
         return prod(shape), prod(shape)
     field = prod(shape[:-2])

@@ -127,7 +127,14 @@ class BinaryCrossentropy(Loss):
 
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
-    r"""$\sum (p - y)^2 / N$."""
+    r"""$\sum (p - y)^2 / N$.
+
+    >>> loss = MeanSquaredError()
+    >>> float(loss.value([[1.0], [2.0]], [[3.0], [2.0]]))
+    2.0
+    >>> loss.gradient([[1.0], [2.0]], [[3.0], [2.0]]).tolist()
+    [[-2.0], [0.0]]
+    """
 
     targets: ClassVar[Literal["real"]] = "real"
     op = "squared_error"

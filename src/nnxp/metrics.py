@@ -59,7 +59,7 @@ class CategoricalAccuracy(_Share):
 
 @dataclass(frozen=True)
 class BinaryAccuracy(_Share):
-    """The share of outputs on the right side of the threshold."""
+    """The share of outputs on the right side of the threshold: above it for targets of 1, not above it for 0."""
 
     threshold: float = 0.5
     name: ClassVar[str] = "accuracy"

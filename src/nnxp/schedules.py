@@ -18,7 +18,12 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class InverseTimeDecay(Schedule):
-    r"""$\eta_t = \eta / (1 + d\,t)$: the ``decay`` of the book *Neural Networks from Scratch*."""
+    r"""$\eta_t = \eta / (1 + d\,t)$: the ``decay`` of the book *Neural Networks from Scratch*.
+
+    >>> rate = InverseTimeDecay(0.02, decay=0.01)
+    >>> rate(0), rate(100)
+    (0.02, 0.01)
+    """
 
     learning_rate: float
     decay: float

@@ -232,7 +232,7 @@ def _backend(backend: str | Backend, configuration: dict[str, Any]) -> Backend:
     seed = configuration["seed"]
     if not isinstance(backend, Backend):
         return get_backend(backend, dtype=configuration["dtype"], seed=seed)
-    return replace(backend, rng=Rng(_check.non_negative_int("load", "seed", seed)))
+    return replace(backend, rng=Rng(seed))
 
 
 def _check_declared(model: Model, input_shape: Shape, shapes: Mapping[str, Shape]) -> None:

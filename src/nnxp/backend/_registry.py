@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from nnxp._check import choice, dtype_name, non_negative_int, one_line
+from nnxp._check import choice, dtype_name, one_line
 from nnxp._types import Array, Device, Namespace
 from nnxp.backend._arrays import namespace_of, to_host
 from nnxp.backend._backend import Adapter, Backend
 from nnxp.backend._rng import Rng
-from nnxp.errors import BackendError, ConfigurationError
+from nnxp.errors import BackendError
 from nnxp.ops import Ops, reference
 from nnxp.ops import numpy as numpy_kernels
 
@@ -117,7 +117,7 @@ def get_backend(
         device=device,
         dtype=_dtype(xp, name, dtype, device),
         integer_dtype=xp.__array_namespace_info__().default_dtypes(device=device)["integral"],
-        rng=Rng(_seed(seed)),
+        rng=Rng(seed),
         ops=_ops(xp, name, kernels),
         kernels=_kernel_set(name, kernels),
         adapter=adapter,
@@ -184,13 +184,6 @@ def _dtype(xp: Namespace, name: str, dtype: Any, device: Device) -> Any:
         remedy = "; set the environment variable JAX_ENABLE_X64=1 before Python starts" if name == "jax" else ""
         raise BackendError(f"Backend {name!r} has no {wanted} on {device}{remedy}. It has: {', '.join(usable)}.")
     return usable[wanted]
-
-
-def _seed(seed: Any) -> int:
-    value = non_negative_int("get_backend", "seed", seed)
-    if value >= 2**64:
-        raise ConfigurationError(f"get_backend: seed must be below 2**64, got {seed!r}.")
-    return value
 
 
 def _kernel_set(name: str, kernels: str) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from nnxp import _check
 from nnxp._types import Shape
+from nnxp.errors import ConfigurationError
 
 __all__ = ["Purpose", "Rng", "Stream"]
 
@@ -64,6 +66,10 @@ class Rng:
 
     seed: int = 0
     layer: int = 0
+
+    def __post_init__(self) -> None:
+        if _check.non_negative_int("Rng", "seed", self.seed) >= 2**64:
+            raise ConfigurationError(f"Rng: seed must be below 2**64, got {self.seed!r}.")
 
     def for_layer(self, index: int) -> "Rng":
         """The same seed for the leaf layer ``index``."""

@@ -34,7 +34,11 @@ class Scaling:
 
     @classmethod
     def standard(cls, x: Any) -> "Scaling":
-        """Mean 0 and standard deviation 1 for each feature of ``x``; a constant feature is only shifted."""
+        """Mean 0 and standard deviation 1 for each feature of ``x``; a constant feature is only shifted.
+
+        >>> Scaling.standard([[1.0, 7.0], [3.0, 7.0]]).apply([[3.0, 8.0]]).tolist()
+        [[1.0, 1.0]]
+        """
         x = np.asarray(x, dtype=np.float64)
         deviation = x.std(axis=0)
         return cls(x.mean(axis=0), 1 / np.where(deviation > 0, deviation, 1.0))

@@ -26,7 +26,29 @@ def join(path: str, name: object) -> str:
 
 
 class Layer(ABC):
-    """A layer. Shapes are without the batch axis; an instance belongs to one model."""
+    """A layer. Shapes are without the batch axis; an instance belongs to one model.
+
+    A layer of your own with one parameter, a factor for each feature:
+
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape, backend):
+    ...         self.factor = backend.xp.ones(input_shape, dtype=backend.dtype, device=backend.device)
+    ...         return input_shape
+    ...
+    ...     def forward(self, x, *, training=False):
+    ...         self.x = x
+    ...         return x * self.factor
+    ...
+    ...     def backward(self, dy):
+    ...         self.d_factor = (dy * self.x).sum(axis=0)
+    ...         return dy * self.factor
+    ...
+    ...     def parameters(self):
+    ...         return {"factor": self.factor}
+    ...
+    ...     def gradients(self):
+    ...         return {"factor": self.d_factor}
+    """
 
     input_shape: Shape | None = None
     output_shape: Shape | None = None

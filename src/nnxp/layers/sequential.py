@@ -15,11 +15,11 @@ class Sequential(Layer):
     """A chain. Inside another chain it is the same network as the flat one, down to the random numbers."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        for layer in layers:
+        self.layers = tuple(layers)
+        for layer in self.layers:
             if not isinstance(layer, Layer):
                 got = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
                 raise ConfigurationError(f"layers must be objects that derive from nnxp.layers.Layer, got {got}.")
-        self.layers = tuple(layers)
         if not self.layers:
             raise ConfigurationError("layers is empty; a network needs at least one layer, such as layers.Dense(3).")
         if len({id(leaf) for _, leaf in self.leaves()}) < sum(1 for _ in self.leaves()):

@@ -18,7 +18,6 @@ _CHUNK = 32_768
 """Elements an update works on at a time: five such float32 arrays stay in a 1 MiB second-level cache."""
 
 _ALIGNMENT = 64
-_BITS = {4: np.int32, 8: np.int64}
 
 
 class _Scratch(threading.local):
@@ -98,13 +97,7 @@ def relu(x: Array, *, out: Array = None) -> Array:
 
 
 def relu_backward(dy: Array, y: Array, *, out: Array = None) -> Array:
-    bits = _BITS.get(y.dtype.itemsize)
-    if bits is None or y.dtype != dy.dtype or not (y.flags.c_contiguous and dy.flags.c_contiguous):
-        return np.multiply(dy, y > 0, out=out)
-    mask = np.negative(y.view(bits))  # y > 0 as an integer is positive too, so its negative has the sign bit set
-    np.right_shift(mask, 8 * y.dtype.itemsize - 1, out=mask)  # all ones where y > 0, else all zeros
-    np.bitwise_and(mask, dy.view(bits), out=mask if out is None else out.view(bits))
-    return mask.view(dy.dtype) if out is None else out
+    return np.multiply(dy, y > 0, out=out)
 
 
 def sigmoid_backward(dy: Array, y: Array, *, out: Array = None) -> Array:

@@ -1,5 +1,6 @@
 """Data at the door: converted to the model's backend and dtype, or refused with a sentence that helps."""
 
+import sys
 import warnings
 from typing import Any
 
@@ -43,9 +44,17 @@ def convert_features(
             f"{_check.dtype_name(backend.dtype)}; "
             "convert it once yourself, and scale it to about [-1, 1], to save time and train better.",
             ConversionWarning,
-            stacklevel=4,
+            stacklevel=_levels_to_caller(),
         )
     return backend.xp.astype(a, backend.dtype), True
+
+
+def _levels_to_caller() -> int:
+    """How far up the first frame outside this package is: a warning should name the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "nnxp":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _kind(x: Any) -> str:

@@ -31,11 +31,13 @@ STILL_GRADIENTS = Mode(training=False, loss=True, gradients=True, predictions=Fa
 
 @dataclass
 class Snapshot:
-    """What training changes, as it was: flat buffers, what layers remember, and the number of updates."""
+    """What training changes, as it was: flat buffers, what layers remember, the number of updates, the optimizer."""
 
     flats: dict[str, Array]
     remembered: dict[str, Arrays]
     step: int
+    optimizer: Optimizer
+    optimizer_start: int
 
 
 class Engine:
@@ -131,33 +133,35 @@ class Engine:
             leaf.adopt(Segment(self.parameters, prefix, names), Segment(self.gradients, prefix, names))
 
     def remembered(self) -> dict[str, Arrays]:
-        """What layers remember without training it, by the layer's path."""
-        return {path: leaf.buffers() for path, leaf in self._leaves}
+        """Copies of what layers remember without training it, by the layer's path."""
+        copy = self.backend.xp.asarray
+        return {path: {n: copy(a, copy=True) for n, a in leaf.buffers().items()} for path, leaf in self._leaves}
+
+    def remember(self, remembered: Mapping[str, Arrays]) -> None:
+        """Let layers remember this."""
+        for path, leaf in self._leaves:
+            leaf.load_buffers(remembered[path])
 
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of what training changes; ``into`` lends its memory."""
         flats = {}
         for name, buffer in {"w": self.parameters, **self.slots}.items():
-            if into is None or not self.backend.writable:
+            if into is None or into.optimizer is not self.optimizer or not self.backend.writable:
                 flats[name] = buffer.copy()
             else:
                 flats[name] = into.flats[name]
                 flats[name][...] = buffer.flat
-        copy = self.backend.xp.asarray
-        remembered = {
-            path: {name: copy(array, copy=True) for name, array in arrays.items()}
-            for path, arrays in self.remembered().items()
-        }
-        return Snapshot(flats, remembered, self.step)
+        return Snapshot(flats, self.remembered(), self.step, self.optimizer, self.optimizer_start)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put everything back to the snapshot."""
+        if snapshot.optimizer is not self.optimizer:
+            self.use(snapshot.optimizer)
         for name, buffer in {"w": self.parameters, **self.slots}.items():
             buffer.replace(snapshot.flats[name])
-        for path, leaf in self._leaves:
-            leaf.load_buffers(snapshot.remembered[path])
+        self.remember(snapshot.remembered)
         self._hand_out(self._leaves)
-        self.step = snapshot.step
+        self.step, self.optimizer_start = snapshot.step, snapshot.optimizer_start
 
     def state(self) -> Arrays:
         """Host copies of parameters and of what layers remember, by key."""

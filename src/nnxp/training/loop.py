@@ -103,6 +103,8 @@ class Fit:
                     progress.epoch_done(epoch, logs)
                     for callback in self.callbacks:
                         callback.on_epoch_end(self.model, epoch, logs)
+                    if self.engine.optimizer is not kept.optimizer:  # a callback's choice outlives an interrupt
+                        kept = self.engine.snapshot()
                     interrupt.raise_if_requested()
                     if self.model.stop_training:
                         break

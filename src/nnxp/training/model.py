@@ -28,6 +28,18 @@ __all__ = ["Model", "load"]
 class Model:
     """A chain of layers that can be trained, asked and saved.
 
+    >>> from nnxp import layers, losses, optimizers
+    >>> network = [layers.Dense(8), layers.Tanh(), layers.Dense(2), layers.Softmax()]
+    >>> model = Model(network, loss=losses.CategoricalCrossentropy(), optimizer=optimizers.Adam(0.05))
+    >>> x, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
+    >>> history = model.fit(x, y, epochs=200, progress="off")
+    >>> history["loss"][-1] < 0.1
+    True
+    >>> model.predict(x).argmax(axis=1).tolist()
+    [0, 1, 1, 0]
+    >>> sorted(model.state_dict())
+    ['0.biases', '0.weights', '2.biases', '2.weights']
+
     Parameters
     ----------
     layers
@@ -63,7 +75,7 @@ class Model:
         self._loss: Loss = _expect("loss", loss, Loss, "losses.CategoricalCrossentropy()")
         self._optimizer: Optimizer = _expect("optimizer", optimizer, Optimizer, "optimizers.Adam()")
         self.backend = _backend(backend, dtype, seed)
-        self.metrics = _resolve(metrics, loss)
+        self.metrics = self._metrics = _resolve(metrics, loss)
         self.input_scaling = input_scaling
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.history = History()
@@ -91,7 +103,7 @@ class Model:
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer. A new one may be assigned: it starts afresh, with its own memory and its own step 0."""
-        return self._optimizer
+        return self._engine.optimizer if self._engine else self._optimizer
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
@@ -180,7 +192,7 @@ class Model:
         batch_size = None if batch_size is None else _check.positive_int("fit", "batch_size", batch_size)
         x, y = self._data(x, y)
         validation = None if validation_data is None else self._data(*_pair(validation_data))
-        self.metrics = tuple(metric.fitted(self.backend.to_numpy(y)) for metric in self.metrics)
+        self.metrics = tuple(metric.fitted(self.backend.to_numpy(y)) for metric in self._metrics)
         fit = Fit(self, self.engine, self.metrics, x, y, validation, epochs, batch_size, shuffle, tuple(callbacks))
         self.history = fit.history
         return fit.run(open_progress(progress, epochs, len(slices(x.shape[0], batch_size))))
@@ -197,7 +209,9 @@ class Model:
         """
         x, y = self._batch(x, y)
         engine = self.engine
+        remembered = engine.remembered()
         results = engine.run(TRAIN if training else STILL_GRADIENTS, x, y)
+        engine.remember(remembered)
         return results["loss"], {key: self.backend.to_numpy(array) for key, array in engine.gradients.items()}
 
     # -- asking
@@ -242,8 +256,12 @@ class Model:
         engine.load_state(arrays)
 
     def to(self, backend: str | Backend) -> "Model":
-        """Move parameters, optimizer state and randomness to another backend, in place; returns the model."""
-        moved = _backend(backend, _check.dtype_name(self.backend.dtype), self.backend.rng.seed)
+        """Move parameters, optimizer state and seed to another backend, in place; returns the model.
+
+        A name keeps the model's dtype; a `Backend` object brings its own.
+        """
+        dtype = None if isinstance(backend, Backend) else _check.dtype_name(self.backend.dtype)
+        moved = _backend(backend, dtype, self.backend.rng.seed)
         if self._engine is not None:
             old = self._engine
             state, slots = old.state(), old.slot_state()

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from math import ceil
 from types import TracebackType
 from typing import Any, Literal
 
@@ -56,7 +57,7 @@ class _Bar(Progress):
 class _Lines(Progress):
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
-        self._every = max(1, epochs // _LINES)
+        self._every = ceil(epochs / _LINES)
 
     def epoch_done(self, epoch: int, logs: Mapping[str, float]) -> None:
         done = epoch + 1

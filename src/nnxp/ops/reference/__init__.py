@@ -2,6 +2,10 @@
 
 It is also the fallback for any namespace without kernels of its own. Nothing here knows a library's name, takes a
 buffer or writes into an argument.
+
+>>> import numpy
+>>> FUNCTIONS["relu"](numpy, numpy.asarray([-1.0, 2.0])).tolist()
+[0.0, 2.0]
 """
 
 from dataclasses import fields

@@ -1,0 +1,93 @@
+"""One test, every backend: ``--backend NAME[:DEVICE][,…]`` chooses what the ``backend`` fixture runs over.
+
+The default is NumPy and the strict namespace on two of its fake devices: ``device1``, where any silent conversion to
+NumPy raises, and ``no_float64``, where any silent upcast does. A backend that is missing is skipped, and the summary
+says so; with ``NNXP_REQUIRE_GPU=1`` a missing GPU is an error.
+"""
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import nnxp
+from nnxp.backend import Backend
+from nnxp.errors import BackendError
+
+DEFAULT = "numpy,array_api_strict:device1,array_api_strict:no_float64"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", default=DEFAULT, help="the backends to test, as NAME[:DEVICE], separated by commas")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("NNXP_REQUIRE_GPU") == "1" and "cupy" in config.getoption("--backend"):
+        state = nnxp.available_backends()["cupy"]
+        if state != "ready":
+            raise pytest.UsageError(f"NNXP_REQUIRE_GPU=1, but cupy is not usable: {state}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend_name" in metafunc.fixturenames:
+        metafunc.parametrize("backend_name", metafunc.config.getoption("--backend").split(","), scope="session")
+
+
+@pytest.fixture
+def make_backend(backend_name: str) -> Callable[..., Backend]:
+    """A function that makes a backend of the tested library: ``make_backend(dtype="float64", seed=3)``."""
+    name, _, device_name = backend_name.partition(":")
+
+    def make(**options: object) -> Backend:
+        device = importlib.import_module(name).Device(device_name) if device_name else None
+        try:
+            return nnxp.get_backend(name, device=device, **options)
+        except BackendError as error:
+            pytest.skip(f"{backend_name}: {error}")
+
+    return make
+
+
+@pytest.fixture
+def backend(make_backend: Callable[..., Backend]) -> Backend:
+    """The tested library in float32."""
+    return make_backend()
+
+
+@pytest.fixture(params=["float32", "float64"])
+def typed_backend(request: pytest.FixtureRequest, make_backend: Callable[..., Backend]) -> Backend:
+    """The tested library in float32 and, where it has it, in float64."""
+    return make_backend(dtype=request.param)
+
+
+@pytest.fixture(params=["honour", "drop", "poison"])
+def donating_backend(request: pytest.FixtureRequest, backend: Backend) -> Backend:
+    """The tested library with donated buffers honoured, dropped, and dropped and filled with NaN."""
+    if request.param == "honour":
+        return backend
+    if not backend.writable:
+        pytest.skip("nothing is donated where arrays are immutable")
+    return replace(backend, ops=backend.ops.without_donation(poison=request.param == "poison"))
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    """A generator that starts the same for every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def array(backend: Backend) -> Callable[[object], object]:
+    """A function that puts host values on the backend; on NumPy read-only, so that a write into them raises."""
+
+    def make(values: object) -> object:
+        result = backend.asarray(np.array(values))
+        if isinstance(result, np.ndarray):
+            result = result.copy()
+            result.flags.writeable = False
+        return result
+
+    return make
