@@ -5,6 +5,7 @@ Shapes and types are checked always; values (ranges, NaN) only on request, becau
 
 from typing import Any
 
+from nnxp import _check
 from nnxp._check import dtype_name, shape
 from nnxp._types import Array, Shape
 from nnxp.backend import Backend
@@ -38,9 +39,10 @@ def class_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, valu
         raise DtypeError(
             f"{owner} expected class indices y of an integer dtype, got {dtype_name(y.dtype)}; use y.astype('int64')."
         )
+    y = y if y.dtype == backend.integer_dtype else xp.astype(y, backend.integer_dtype)
     if values:
         _in_range(owner, y, classes, backend)
-    return y if y.dtype == backend.integer_dtype else xp.astype(y, backend.integer_dtype)
+    return y
 
 
 def probability_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
@@ -107,7 +109,8 @@ def _asarray(owner: str, y: Any, backend: Backend) -> Array:
     try:
         return backend.asarray(y)
     except (TypeError, ValueError) as error:
-        raise DtypeError(f"{owner} expected y to be an array of numbers, got {_describe(y)}; {error}") from error
+        why = _check.one_line(error).rstrip(".")
+        raise DtypeError(f"{owner} expected y to be an array of numbers, got {_describe(y)}: {why}.") from error
 
 
 def _describe(y: Any) -> str:

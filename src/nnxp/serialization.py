@@ -21,7 +21,7 @@ from nnxp._files import replacement
 from nnxp._types import Arrays, Shape
 from nnxp.backend import Backend, Rng, get_backend
 from nnxp.data import Scaling
-from nnxp.errors import ConfigurationError, FileFormatError, FileNotFound, NnxpError
+from nnxp.errors import ConfigurationError, FileFormatError, FileNotFound, NnxpError, ShapeError
 from nnxp.layers import Layer, RecordedLayer, Sequential
 from nnxp.layers._base import join
 from nnxp.training import Model
@@ -31,6 +31,8 @@ __all__ = ["load", "save"]
 _ENTRY = "nnxp"
 _VERSION = 1
 _SLOT = "optimizer"
+_SCALING = ("offset", "factor")
+_MOST_STEPS = 2**53
 _MODULES = (layers, losses, optimizers, schedules, regularizers, initializers, metrics)
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -146,7 +148,7 @@ def _configuration(model: Model) -> dict[str, Any]:
         "seed": model.backend.rng.seed,
         "step": model.step,
         "optimizer_start": model.engine.optimizer_start,
-        "input_scaling": scaling and {"offset": scaling.offset.tolist(), "factor": scaling.factor.tolist()},
+        "input_scaling": None if scaling is None else {name: getattr(scaling, name).tolist() for name in _SCALING},
         "class_names": model.class_names and list(model.class_names),
     }
 
@@ -205,26 +207,29 @@ def _decode(value: Any, classes: Mapping[str, type]) -> Any:
 
 def _model(configuration: dict[str, Any], tensors: Arrays, backend: str | Backend, custom: Mapping[str, type]) -> Model:
     classes = _classes(custom)
+    scaling = configuration["input_scaling"]
+    network = _decode(configuration["layers"], classes)
+    backend = _backend(backend, configuration)
+    shape = tuple(_check.positive_int("load", "input_shape", size) for size in configuration["input_shape"])
+    state = {key: array for key, array in tensors.items() if not key.startswith(_SLOT + ".")}
+    _check_declared(Sequential(network), "", shape, {key: array.shape for key, array in state.items()}, backend)
     model = Model(
-        _decode(configuration["layers"], classes),
+        network,
         loss=_decode(configuration["loss"], classes),
         optimizer=_decode(configuration["optimizer"], classes),
         metrics=_decode(configuration["metrics"], classes),
-        backend=_backend(backend, configuration),
-        input_scaling=configuration["input_scaling"] and Scaling(**configuration["input_scaling"]),
+        backend=backend,
+        input_scaling=None if scaling is None else Scaling(**scaling),
         class_names=configuration["class_names"],
     )
-    shape = tuple(_check.positive_int("load", "input_shape", size) for size in configuration["input_shape"])
-    state = {key: array for key, array in tensors.items() if not key.startswith(_SLOT + ".")}
-    _check_declared(model, shape, {key: array.shape for key, array in state.items()})
     model.build(shape)
     model.load_state_dict(state)
     engine = model.engine
-    engine.load_slot_state(
-        {slot: {key: tensors[f"{_SLOT}.{slot}.{key}"] for key in buffer} for slot, buffer in engine.slots.items()}
-    )
-    engine.step = _check.non_negative_int("load", "step", configuration["step"])
-    engine.optimizer_start = _check.non_negative_int("load", "optimizer_start", configuration["optimizer_start"])
+    engine.load_slot_state(_slots(model, {key: array for key, array in tensors.items() if key not in state}))
+    start, step = (_check.non_negative_int("load", name, configuration[name]) for name in ("optimizer_start", "step"))
+    if not start <= step < _MOST_STEPS:
+        raise FileFormatError(f"The file says that the optimizer began at step {start} and is at step {step}.")
+    engine.step, engine.optimizer_start = step, start
     return model
 
 
@@ -235,19 +240,29 @@ def _backend(backend: str | Backend, configuration: dict[str, Any]) -> Backend:
     return replace(backend, rng=Rng(seed))
 
 
-def _check_declared(model: Model, input_shape: Shape, shapes: Mapping[str, Shape]) -> None:
+def _slots(model: Model, tensors: Arrays) -> dict[str, Arrays]:
+    """The optimizer's slots, held against the parameters' shapes."""
+    parameters = {key: _check.shape(array) for key, array in model.engine.parameters.items()}
+    expected = {f"{_SLOT}.{slot}.{key}": shape for slot in model.engine.slots for key, shape in parameters.items()}
+    found = {key: array.shape for key, array in tensors.items()}
+    if found != expected:
+        odd = sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+        raise FileFormatError(f"The optimizer's memory in the file does not fit the network: {', '.join(odd)}.")
+    return {slot: {key: tensors[f"{_SLOT}.{slot}.{key}"] for key in parameters} for slot in model.engine.slots}
+
+
+def _check_declared(layer: Layer, path: str, shape: Shape, shapes: Mapping[str, Shape], backend: Backend) -> Shape:
     """Hold what the layers will allocate against what the file holds, before anything is allocated."""
-    _check_layer(model.root, "", input_shape, shapes)
-
-
-def _check_layer(layer: Layer, path: str, shape: Shape | None, shapes: Mapping[str, Shape]) -> Shape | None:
     if isinstance(layer, Sequential):
         for index, child in enumerate(layer.layers):
-            shape = _check_layer(child, join(path, index), shape, shapes)
+            shape = _check_declared(child, join(path, index), shape, shapes, backend)
         return shape
-    if not isinstance(layer, RecordedLayer) or shape is None:
-        return None  # a layer of the reader's own: what follows it is known once it is built
-    output, specs = layer.specify(shape)
+    if not isinstance(layer, RecordedLayer):
+        return layer.build(shape, backend)  # the reader's own code, and the only way to know its output's shape
+    try:
+        output, specs = layer.specify(shape)
+    except ShapeError as error:
+        raise FileFormatError(f"A layer needs another input than the file declares: {error}") from error
     for name, spec in specs.items():
         key = join(path, name)
         if shapes.get(key) != spec.shape:

@@ -9,9 +9,12 @@ from nnxp._check import dtype_name
 from nnxp._types import Array, Device, Dtype, Namespace, Op
 from nnxp.backend._arrays import namespace_of, to_host
 from nnxp.backend._rng import Rng
+from nnxp.errors import DtypeError
 from nnxp.ops import Ops
 
 __all__ = ["Adapter", "Backend"]
+
+_NUMBERS = "biufc"  # NumPy's kinds: bool, signed and unsigned integers, floating, complex
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,16 @@ class Backend:
             if dtype is None and a.dtype == self.dtype:  # the usual case, in every step
                 return a
             wanted = dtype if dtype is not None else self.dtype if self.is_floating(a.dtype) else a.dtype
-            return a if a.dtype == wanted else self.xp.astype(a, wanted)
+            with self.quiet():  # a number that is too large becomes infinite, which the caller's checks name
+                return a if a.dtype == wanted else self.xp.astype(a, wanted)
         host = to_host(a)
+        if host.dtype.kind not in _NUMBERS:
+            raise DtypeError(f"expected numbers, got {host.dtype.name} values")
         if dtype is None and host.dtype.kind == "f":
             dtype = self.dtype
-        if dtype is not None:
-            host = host.astype(dtype_name(dtype), copy=False)
+        native = host.dtype.newbyteorder("=") if dtype is None else dtype_name(dtype)
+        with self.quiet():
+            host = host.astype(native, copy=False)
         return self.adapter.from_host(self.xp, host, self.device)
 
     def owns(self, a: Any) -> bool:

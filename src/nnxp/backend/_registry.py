@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -126,16 +126,20 @@ def get_backend(
 
 def backend_of(a: Array, *, dtype: Any = None) -> Backend:
     """The backend that an array lives on; NumPy's for a list or a scalar."""
-    xp = namespace_of(a)
+    xp, device = namespace_of(a), None
     if xp is None:
-        return _backend_at(np, None, "float32" if dtype is None else dtype_name(dtype))
-    name = dtype_name(a.dtype) if dtype is None else dtype_name(dtype)
-    return _backend_at(xp, a.device, name if name in _DTYPES else "float32")
+        xp = np
+    else:
+        device, dtype = a.device, a.dtype if dtype is None else dtype
+    name = dtype_name(dtype) if dtype_name(dtype) in _DTYPES else "float32"
+    key = (xp.__name__, str(device), name)  # by text: not every library's device can be hashed
+    if key not in _found:
+        _found[key] = get_backend(xp, device=device, dtype=name)
+    return _found[key]
 
 
-@lru_cache(maxsize=64)
-def _backend_at(xp: Namespace, device: Device, dtype: str) -> Backend:
-    return get_backend(xp, device=device, dtype=dtype)
+_found: dict[tuple[str, str, str], Backend] = {}
+"""The backends that arrays were found on."""
 
 
 def _namespace(backend: str | Namespace) -> tuple[Namespace, str]:

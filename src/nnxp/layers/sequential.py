@@ -38,7 +38,8 @@ class Sequential(Layer):
         shape, leaf = input_shape, backend.rng.layer
         for index, layer in enumerate(self.layers):
             try:
-                shape = layer.build(shape, backend.for_layer(leaf))
+                layer.input_shape, shape = shape, layer.build(shape, backend.for_layer(leaf))
+                layer.output_shape = shape
             except NnxpError as error:
                 error.add_note(f"in layer {index} of the network")
                 raise

@@ -3,7 +3,8 @@
 Every op takes ``out=`` last, which is a *donation*: the op may write its result into that buffer and return it, or
 ignore it. Callers use only what is returned, and a donated buffer is dead afterwards, also when it was one of the
 inputs: only elementwise ops (`ELEMENTWISE`) may be handed the buffer of an input. An op with several results takes as
-many buffers. No op writes into an argument that was not donated.
+many buffers, and an update of the arena takes those of the very inputs that it replaces. No op writes into an argument
+that was not donated.
 
 Letters: B batch, I inputs, O outputs, K classes; ``[]`` is a 0-d array. The formulas stand in `nnxp.ops.reference`.
 """
@@ -18,20 +19,15 @@ __all__ = ["ELEMENTWISE", "VIEWS", "Ops"]
 ELEMENTWISE = frozenset(
     {
         "absolute_error_backward",
-        "adam",
         "add",
-        "clip_norm",
         "clip_value",
         "dropout",
         "l1_backward",
         "l2_backward",
-        "momentum",
-        "nesterov",
         "relu",
         "relu_backward",
         "sigmoid",
         "sigmoid_backward",
-        "sgd",
         "squared_error_backward",
         "tanh",
         "tanh_backward",

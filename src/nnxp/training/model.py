@@ -1,6 +1,7 @@
 """The model: layers with a loss and an optimizer, built on a backend, trained on data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from typing import Any
@@ -9,13 +10,13 @@ from nnxp import _check, metrics
 from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend, Rng, backend_of, get_backend
 from nnxp.data import Scaling
-from nnxp.errors import ConfigurationError, DataError, NotBuiltError, ShapeError
+from nnxp.errors import ConfigurationError, DataError, DtypeError, NnxpError, NotBuiltError, ShapeError
 from nnxp.layers import Dense, Layer, Sequential
 from nnxp.losses import Loss
 from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
 from nnxp.training.callbacks import Callback
-from nnxp.training.door import check_features, convert_features
+from nnxp.training.door import check_finite, convert_features
 from nnxp.training.engine import PREDICT, STILL_GRADIENTS, TRAIN, Engine
 from nnxp.training.history import History
 from nnxp.training.loop import Fit, evaluate, slices
@@ -76,7 +77,11 @@ class Model:
         self._optimizer: Optimizer = _expect("optimizer", optimizer, Optimizer, "optimizers.Adam()")
         self.backend = _backend(backend, dtype, seed)
         self.metrics = self._metrics = _resolve(metrics, loss)
-        self.input_scaling = input_scaling
+        self.input_scaling: Scaling | None = (
+            None
+            if input_scaling is None
+            else _expect("input_scaling", input_scaling, Scaling, "data.Scaling(0, 1 / 255)")
+        )
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.history = History()
         self.stop_training = False
@@ -133,6 +138,8 @@ class Model:
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Make the parameters for samples of this shape, without the batch axis; does nothing when they are there."""
+        if not isinstance(input_shape, Sequence) or isinstance(input_shape, str):
+            raise ConfigurationError(f"Model: input_shape must be a tuple such as (784,), got {input_shape!r}.")
         shape = tuple(_check.positive_int("Model", "every size in input_shape", size) for size in input_shape)
         if self._engine is None:
             self._engine = Engine(self.root, self.loss, self.optimizer, self.backend, shape)
@@ -246,7 +253,7 @@ class Model:
         if state.keys() != current.keys():
             missing, unknown = sorted(current.keys() - state.keys()), sorted(state.keys() - current.keys())
             raise DataError(f"load_state_dict: keys missing: {missing}; keys the model does not have: {unknown}.")
-        arrays = {key: self.backend.to_numpy(value) for key, value in state.items()}
+        arrays = {key: self._host_state(key, value) for key, value in state.items()}
         for key, array in arrays.items():
             if array.shape != current[key].shape or array.dtype.kind not in "fiub":
                 raise ShapeError(
@@ -254,6 +261,15 @@ class Model:
                     f"got {array.dtype} of shape {array.shape}."
                 )
         engine.load_state(arrays)
+
+    def _host_state(self, key: str, value: Any) -> Array:
+        try:
+            return self.backend.to_numpy(value)
+        except (TypeError, ValueError) as error:
+            why = _check.one_line(error)
+            raise DtypeError(
+                f"load_state_dict: {key} must be an array of numbers, got {type(value).__name__}; {why}"
+            ) from error
 
     def to(self, backend: str | Backend) -> "Model":
         """Move parameters, optimizer state and seed to another backend, in place; returns the model.
@@ -298,9 +314,10 @@ class Model:
     def _features(self, x: Any, *, values: bool) -> Array:
         features, converted = convert_features(x, self._first, self.backend, self.input_scaling, warn=not self._warned)
         self._warned |= converted
+        if values:
+            check_finite(features, self._first, self.backend)
         if self._engine is None:
             self.build(_check.shape(features)[1:])
-        check_features(features, self._first, self.backend, values=values)
         return features
 
     def _targets(self, y: Any, samples: int, *, values: bool) -> Array:
@@ -308,17 +325,32 @@ class Model:
 
     def _data(self, x: Any, y: Any) -> tuple[Array, Array]:
         """A data set, checked to the last value."""
-        features = self._features(x, values=True)
-        return features, self._targets(y, features.shape[0], values=True)
+        with self._unbuilt_by_bad_data():
+            features = self._features(x, values=True)
+            return features, self._targets(y, features.shape[0], values=True)
 
     def _batch(self, x: Any, y: Any) -> tuple[Array, Array]:
         """A batch: its values are checked when the model meets its shape for the first time."""
-        features = self._features(x, values=False)
-        targets = self._targets(y, features.shape[0], values=False)
-        if not self.engine.seen(TRAIN, features, targets):
-            check_features(features, self._first, self.backend, values=True)
-            self._targets(targets, features.shape[0], values=True)
-        return features, targets
+        with self._unbuilt_by_bad_data():
+            features = self._features(x, values=False)
+            targets = self._targets(y, features.shape[0], values=False)
+            if not self.engine.seen(TRAIN, features, targets):
+                check_finite(features, self._first, self.backend)
+                self._targets(targets, features.shape[0], values=True)
+            return features, targets
+
+    @contextmanager
+    def _unbuilt_by_bad_data(self) -> Iterator[None]:
+        """Data that is refused must not decide the model's shape."""
+        engine = self._engine
+        try:
+            yield
+        except NnxpError:
+            if engine is None and self._engine is not None:
+                self._engine = None
+                for _, leaf in self.root.leaves():
+                    leaf.input_shape = leaf.output_shape = None
+            raise
 
 
 def load(

@@ -161,8 +161,8 @@ def _lives(records: list[Record], wanted: set[str]) -> tuple[dict[str, str], dic
     owner: dict[str, str] = {}
     last_use: dict[str, int] = {}
     for index, step in enumerate(records):
-        for name in step.inputs:
-            last_use[owner.get(name, name)] = index if isinstance(step.op, str) else len(records)
+        for name in (owner.get(name, name) for name in step.inputs):
+            last_use[name] = max(last_use.get(name, 0), index if isinstance(step.op, str) else len(records))
         if step.op in VIEWS:
             owner[step.outputs[0]] = owner.get(step.inputs[0], step.inputs[0])
     for name in wanted:

@@ -1,0 +1,367 @@
+"""Every backward against central differences in float64, with a random upstream, over all inputs and parameters."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnxp
+from nnxp import layers, losses, regularizers
+from nnxp.backend import Purpose, Rng
+from nnxp.errors import OrderError
+from nnxp.layers import Dense, Dropout, Flatten, Linear, ReLU, Sequential, Sigmoid, Softmax, Tanh
+from nnxp.ops import Ops
+from nnxp.ops.record import run
+
+STEP = 6e-6
+"""The cube root of float64's eps: there the error of central differences, about h² + eps / h, is least."""
+TOLERANCE = 1e-7
+"""Relative; at `STEP` the difference itself errs by about 1e-10 of a result of order one, and a wrong backward by 1."""
+STREAM = Rng(seed=1).stream(Purpose.DROPOUT, step=3)
+
+
+@pytest.fixture
+def backend(make_backend):
+    """Differences need float64; where there is none, the test is skipped."""
+    return make_backend(dtype="float64")
+
+
+def numerical_gradients(f: Callable[..., float], points: list[np.ndarray]) -> list[np.ndarray]:
+    """The derivative of a number f(*points) by every element of every point."""
+    gradients = []
+    for point in points:
+        gradient = np.zeros_like(point)
+        for index in np.ndindex(point.shape):
+            there = point[index]
+            point[index] = there + STEP
+            above = f(*points)
+            point[index] = there - STEP
+            below = f(*points)
+            point[index] = there
+            gradient[index] = (above - below) / (2 * STEP)
+        gradients.append(gradient)
+    return gradients
+
+
+def assert_same_gradient(analytic: np.ndarray, numerical: np.ndarray, name: object) -> None:
+    assert analytic.shape == numerical.shape, name
+    size = np.linalg.norm(analytic) + np.linalg.norm(numerical)
+    assert size > 0, f"{name}: a gradient that is zero proves nothing"
+    assert np.linalg.norm(analytic - numerical) / size <= TOLERANCE, name
+
+
+def away(random: np.random.Generator, *shape: int) -> np.ndarray:
+    """Values of both signs, none nearer to 0 than 0.2: no step crosses the kink."""
+    return random.choice([-1.0, 1.0], shape) * random.uniform(0.2, 1.5, shape)
+
+
+def labels(random):
+    return random.integers(0, 3, 4)
+
+
+def one_hot(random):
+    return np.eye(3)[labels(random)]
+
+
+def soft(random):
+    """Probabilities, one of them 0."""
+    y = random.uniform(0.1, 1.0, (4, 3))
+    y[0, 1] = 0
+    return y / y.sum(axis=1, keepdims=True)
+
+
+def weighted(random):
+    """Rows that do not sum to 1, as a weighted sample has them."""
+    return random.uniform(0.1, 1.0, (4, 3))
+
+
+# -- ops
+
+
+@dataclass(frozen=True)
+class Case:
+    """A function of float arrays, and its backward: the upstream and the same arrays to a gradient for each."""
+
+    name: str
+    points: Callable[[np.random.Generator], list[np.ndarray]]
+    forward: Callable[..., Any]
+    backward: Callable[..., tuple[Any, ...]]
+    constant: Callable[[np.random.Generator], Any] = lambda random: None
+
+
+def activation(name: str, shape: tuple[int, ...]) -> Case:
+    return Case(
+        f"{name}-{len(shape)}d",
+        points=lambda random: [away(random, *shape)],
+        forward=lambda ops, y, x: getattr(ops, name)(x),
+        backward=lambda ops, y, dy, x: (getattr(ops, name + "_backward")(dy, getattr(ops, name)(x)),),
+    )
+
+
+def loss(name: str, points: Callable[..., list[np.ndarray]], targets: Callable[..., Any], divisor: float) -> Case:
+    return Case(
+        f"{name}-{targets.__name__}-{divisor:g}",
+        points=points,
+        constant=targets,
+        forward=lambda ops, y, p: getattr(ops, name)(p, y, divisor),
+        backward=lambda ops, y, dy, p: (dy * getattr(ops, name + "_backward")(p, y, divisor),),
+    )
+
+
+def fused(name: str, targets: Callable[..., Any], divisor: float) -> Case:
+    """One op with (p, loss, dz): the gradient is of the loss."""
+    return Case(
+        f"{name}-{targets.__name__}-{divisor:g}",
+        points=logits,
+        constant=targets,
+        forward=lambda ops, y, z: getattr(ops, name)(z, y, divisor)[1],
+        backward=lambda ops, y, dy, z: (dy * getattr(ops, name)(z, y, divisor)[2],),
+    )
+
+
+def penalty(name: str) -> Case:
+    """The backward adds to a gradient that is there; what it adds is checked."""
+    return Case(
+        name,
+        points=lambda random: [away(random, 3, 2)],
+        constant=lambda random: random.standard_normal((3, 2)),
+        forward=lambda ops, there, w: getattr(ops, name)(w, 0.3),
+        backward=lambda ops, there, dy, w: (dy * (getattr(ops, name + "_backward")(there, w, 0.3) - there),),
+    )
+
+
+def logits(random):
+    return [random.standard_normal((4, 3))]
+
+
+def probabilities(random):
+    return [random.uniform(0.1, 0.9, (4, 3))]
+
+
+def shares(random):
+    return random.uniform(0.0, 1.0, (4, 3))
+
+
+def distant(random):
+    """Targets that predictions of `near` stay 0.2 away from."""
+    return 2 * np.where(random.uniform(size=(4, 3)) < 0.5, -1.0, 1.0)
+
+
+def near(random):
+    return [random.uniform(-1.5, 1.5, (4, 3))]
+
+
+CASES = [
+    *[activation(name, shape) for name in ("relu", "sigmoid", "tanh", "softmax") for shape in ((4, 3), (2, 3, 4))],
+    Case(
+        "linear",
+        points=lambda random: [random.standard_normal(shape) for shape in ((4, 3), (3, 2), (2,))],
+        forward=lambda ops, y, x, w, b: ops.linear(x, w, b),
+        backward=lambda ops, y, dy, x, w, b: (
+            ops.linear_input_gradient(dy, w),
+            ops.linear_weight_gradient(x, dy),
+            ops.linear_bias_gradient(dy),
+        ),
+    ),
+    Case(
+        "reshape",
+        points=lambda random: [random.standard_normal((2, 3, 2))],
+        forward=lambda ops, y, x: ops.reshape(x, (6,)),
+        backward=lambda ops, y, dy, x: (ops.reshape(dy, (3, 2)),),
+    ),
+    Case(
+        "dropout",
+        points=lambda random: [random.standard_normal((4, 5))],
+        forward=lambda ops, y, x: ops.dropout(x, 0.4, STREAM),
+        backward=lambda ops, y, dy, x: (ops.dropout(dy, 0.4, STREAM),),
+    ),
+    *[
+        loss(name, points, targets, divisor)
+        for divisor in (4.0, 1.0)
+        for name, points, kinds in (
+            ("squared_error", near, (distant,)),
+            ("absolute_error", near, (distant,)),
+            ("categorical_crossentropy", probabilities, (labels, one_hot, soft, weighted)),
+            ("categorical_crossentropy_from_logits", logits, (labels, one_hot, soft, weighted)),
+            ("binary_crossentropy", probabilities, (shares,)),
+            ("binary_crossentropy_from_logits", logits, (shares,)),
+        )
+        for targets in kinds
+    ],
+    *[
+        fused(name, targets, divisor)
+        for divisor in (4.0, 1.0)
+        for name, kinds in (
+            ("softmax_categorical_crossentropy", (labels, one_hot, soft, weighted)),
+            ("sigmoid_binary_crossentropy", (shares,)),
+        )
+        for targets in kinds
+    ],
+    penalty("l1"),
+    penalty("l2"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_op(case, backend, random):
+    ops, points = backend.ops, case.points(random)
+    constant = case.constant(random)
+    constant = None if constant is None else backend.asarray(constant)
+
+    def forward(*arrays: np.ndarray) -> np.ndarray:
+        return backend.to_numpy(case.forward(ops, constant, *map(backend.asarray, arrays)))
+
+    upstream = random.standard_normal(forward(*points).shape)
+    gradients = case.backward(ops, constant, backend.asarray(upstream), *map(backend.asarray, points))
+    expected = numerical_gradients(lambda *arrays: np.sum(upstream * forward(*arrays)), points)
+    for index, (analytic, numerical) in enumerate(zip(gradients, expected, strict=True)):
+        assert_same_gradient(backend.to_numpy(analytic), numerical, (case.name, index))
+
+
+def test_every_backward_has_a_case(random):
+    """Ops that record that they were called; all that return a gradient must be."""
+    called: set[str] = set()
+
+    def recorded(name: str, op: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            called.add(name)
+            return op(*arguments)
+
+        return call
+
+    ops = nnxp.get_backend("numpy", dtype="float64").ops
+    names = [field.name for field in fields(Ops) if field.name != "honours"]
+    ops = replace(ops, **{name: recorded(name, getattr(ops, name)) for name in names})
+    for case in CASES:
+        points, constant = case.points(random), case.constant(random)
+        case.backward(ops, constant, np.ones_like(case.forward(ops, constant, *points)), *points)
+    wanted = {name for name in names if name.endswith(("_backward", "_gradient"))}
+    wanted |= {"softmax_categorical_crossentropy", "sigmoid_binary_crossentropy"}
+    assert len(wanted) > 15
+    assert wanted <= called
+
+
+# -- layers
+
+LAYERS: dict[str, tuple[Callable[[], layers.Layer], tuple[int, ...]]] = {
+    "Dense": (lambda: Dense(3), (4, 2)),
+    "Dense of one input": (lambda: Dense(3), (4, 1)),
+    "Dense of one sample": (lambda: Dense(3), (1, 2)),
+    "ReLU": (ReLU, (4, 3)),
+    "Sigmoid": (Sigmoid, (4, 3)),
+    "Tanh": (Tanh, (4, 3)),
+    "Softmax": (Softmax, (4, 3)),
+    "Linear": (Linear, (4, 3)),
+    "Dropout": (lambda: Dropout(0.4), (4, 5)),
+    "Dropout of nothing": (lambda: Dropout(0.0), (4, 5)),
+    "Flatten": (Flatten, (2, 3, 2, 1)),
+    "Sequential": (
+        lambda: Sequential(
+            [
+                Flatten(),
+                Sequential([Dense(4), Tanh(), Dropout(0.3)]),
+                Sequential([Sequential([Dense(3), Sigmoid()]), Dense(3), Softmax()]),
+            ]
+        ),
+        (3, 2, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer(name, training, backend, random):
+    """A fresh layer for every forward: each is at step 0, so Dropout draws one and the same mask."""
+    make, shape = LAYERS[name]
+    x = away(random, *shape)
+    first = make()
+    first.build(shape[1:], backend)
+    values = {key: random.standard_normal(tuple(value.shape)) for key, value in first.parameters().items()}
+
+    def built(parameters: list[np.ndarray]) -> layers.Layer:
+        layer = make()
+        layer.build(shape[1:], backend)
+        for path, leaf in layer.leaves():
+            for key in leaf.parameters():
+                whole = f"{path}.{key}" if path else key
+                setattr(leaf, key, backend.asarray(parameters[list(values).index(whole)]))
+        return layer
+
+    def forward(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
+        return backend.to_numpy(built(list(parameters)).forward(backend.asarray(x), training=training))
+
+    points = [x, *values.values()]
+    upstream = random.standard_normal(forward(*points).shape)
+    layer = built(points[1:])
+    layer.forward(backend.asarray(x), training=training)
+    dx = layer.backward(backend.asarray(upstream))
+    gradients = layer.gradients()
+    assert list(gradients) == list(values)
+    expected = numerical_gradients(lambda *arrays: np.sum(upstream * forward(*arrays)), points)
+    for key, analytic, numerical in zip(["x", *values], [dx, *gradients.values()], expected, strict=True):
+        assert_same_gradient(backend.to_numpy(analytic), numerical, key)
+
+
+def test_every_layer_has_a_case():
+    """A layer that is not here is one whose backward nobody has checked."""
+    public = {name for name in layers.__all__ if name not in ("Layer", "RecordedLayer")}
+    used = {type(leaf).__name__ for make, _ in LAYERS.values() for _, leaf in make().leaves()}
+    assert public <= used | {"Sequential"}
+
+
+def test_backward_takes_one_forward(backend):
+    layer = Tanh()
+    layer.build((2,), backend)
+    one = backend.asarray(np.ones((1, 2)))
+    with pytest.raises(OrderError, match="call forward"):
+        layer.backward(one)
+    layer.forward(one)
+    layer.backward(one)
+    with pytest.raises(OrderError, match="call forward"):
+        layer.backward(one)
+
+
+# -- losses and penalties as objects
+
+LOSSES = {
+    "mse": (losses.MeanSquaredError, {}, near, distant),
+    "mae": (losses.MeanAbsoluteError, {}, near, distant),
+    "bce": (losses.BinaryCrossentropy, {}, probabilities, shares),
+    "bce of logits": (losses.BinaryCrossentropy, {"from_logits": True}, logits, shares),
+    **{
+        f"cce, {targets.__name__}": (losses.CategoricalCrossentropy, {}, probabilities, targets)
+        for targets in (labels, one_hot, soft)
+    },
+    **{
+        f"cce of logits, {targets.__name__}": (losses.CategoricalCrossentropy, {"from_logits": True}, logits, targets)
+        for targets in (labels, one_hot, soft)
+    },
+}
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss(name, reduction, backend, random):
+    make, options, predictions, targets = LOSSES[name]
+    loss = make(reduction=reduction, **options)
+    points, y = predictions(random), backend.asarray(targets(random))
+    gradient = loss.gradient(backend.asarray(points[0]), y)
+    (expected,) = numerical_gradients(lambda p: float(loss.value(backend.asarray(p), y)), points)
+    assert_same_gradient(backend.to_numpy(gradient), expected, name)
+
+
+@pytest.mark.parametrize("penalty", [regularizers.L1(0.3), regularizers.L2(0.3)], ids=str)
+def test_regularizer(penalty, backend, random):
+    points, there = [away(random, 3, 2)], random.standard_normal((3, 2))
+
+    def value(w: np.ndarray) -> float:
+        values = {"w": backend.asarray(w), "rate": penalty.rate}
+        run([penalty.value_record()], values, backend.ops)
+        return float(values["penalty"])
+
+    values = {"w": backend.asarray(points[0]), "dw": backend.asarray(there), "rate": penalty.rate}
+    run([penalty.gradient_record()], values, backend.ops)
+    (expected,) = numerical_gradients(value, points)
+    assert_same_gradient(backend.to_numpy(values["dw"]) - there, expected, penalty)

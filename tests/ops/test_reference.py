@@ -1,0 +1,393 @@
+"""Every op of the table, on every backend, against its formula in float64 NumPy: types, devices, layouts, values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnxp.backend import Purpose, Rng
+from nnxp.ops.reference import FUNCTIONS
+
+RATE = 0.3
+STREAM = Rng(seed=5).stream(Purpose.DROPOUT, step=2)
+ROUNDINGS = 32
+"""Tolerance in units of the type's eps, relative to the largest result (at least 1): inputs and results are of order
+one, an element passes about ten roundings, and a sum here has at most 30 terms."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Arguments of order one, for a batch of ``batch`` rows."""
+
+    random: np.random.Generator
+    batch: int
+
+    def normal(self, *shape: int) -> np.ndarray:
+        return self.random.standard_normal(shape)
+
+    def rows(self, *shape: int) -> np.ndarray:
+        return self.normal(self.batch, *shape)
+
+    def share(self, *shape: int) -> np.ndarray:
+        return self.random.uniform(0.1, 0.9, (self.batch, *shape))
+
+    def positive(self, *shape: int) -> np.ndarray:
+        return self.random.uniform(0.1, 1.0, shape)
+
+    def labels(self, classes: int) -> np.ndarray:
+        return self.random.integers(0, classes, self.batch)
+
+    def one_hot(self, classes: int) -> np.ndarray:
+        return np.eye(classes)[self.labels(classes)]
+
+    def shares(self, classes: int) -> np.ndarray:
+        """Rows of probabilities; the first class has none."""
+        share = self.share(classes)
+        share[:, 0] = 0
+        return share / share.sum(axis=1, keepdims=True)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+
+
+def rows_of(y, like):
+    """Class indices as rows of probabilities."""
+    return np.eye(like.shape[1])[y] if y.ndim == 1 else y
+
+
+def categorical(p, y, d):
+    return -np.sum(rows_of(y, p) * np.log(p)) / d
+
+
+def categorical_gradient(z, y, d):
+    return (softmax(z) - rows_of(y, z)) / d
+
+
+def binary(p, y, d):
+    return -np.sum(y * np.log(p) + (1 - y) * np.log(1 - p)) / d
+
+
+def dropped(x, rate, stream):
+    return np.where(stream.words(x.size).reshape(x.shape) >= rate * 2.0**64, x / (1 - rate), 0)
+
+
+def momentum(w, g, v, rate, mu):
+    return w + mu * v - rate * g, mu * v - rate * g
+
+
+def nesterov(w, g, v, rate, mu):
+    new = mu * v - rate * g
+    return w + mu * new - rate * g, new
+
+
+def adam(w, g, m, v, rate, b1, b2, eps, c1, c2):
+    m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+    return w - rate * (m / c1) / (np.sqrt(v / c2) + eps), m, v
+
+
+def fused_softmax(z, y, d):
+    return softmax(z), categorical(softmax(z), y, d), categorical_gradient(z, y, d)
+
+
+def fused_sigmoid(z, y, d):
+    return sigmoid(z), binary(sigmoid(z), y, d), (sigmoid(z) - y) / d
+
+
+ADAM = (0.01, 0.9, 0.99, 1e-7, 1 - 0.9**3, 1 - 0.99**3)
+
+CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] = [
+    ("linear", lambda a: (a.rows(3), a.normal(3, 2), a.normal(2)), lambda x, w, b: np.einsum("bi,io->bo", x, w) + b),
+    ("linear", lambda a: (a.rows(1), a.normal(1, 4), a.normal(4)), lambda x, w, b: x * w + b),
+    ("linear_bias_gradient", lambda a: (a.rows(2),), lambda dy: np.einsum("bo->o", dy)),
+    ("linear_weight_gradient", lambda a: (a.rows(3), a.rows(2)), lambda x, dy: np.einsum("bi,bo->io", x, dy)),
+    ("linear_input_gradient", lambda a: (a.rows(2), a.normal(3, 2)), lambda dy, w: np.einsum("bo,io->bi", dy, w)),
+    ("linear_input_gradient", lambda a: (a.rows(1), a.normal(3, 1)), lambda dy, w: dy * w.T),
+    ("reshape", lambda a: (a.rows(2, 3), (6,)), lambda x, shape: np.array([row.ravel() for row in x])),
+    ("reshape", lambda a: (a.rows(6), (3, 2)), lambda x, shape: np.array([[r[:2], r[2:4], r[4:]] for r in x])),
+    ("add", lambda a: (a.rows(3), a.rows(3)), lambda p, q: p + q),
+    ("add", lambda a: (np.array(1.5), np.array(0.25)), lambda p, q: p + q),
+    ("relu", lambda a: (a.rows(3),), lambda x: np.where(x > 0, x, 0)),
+    ("relu_backward", lambda a: (a.rows(3), np.maximum(a.rows(3), 0)), lambda dy, y: dy * (y > 0)),
+    ("sigmoid", lambda a: (3 * a.rows(3),), sigmoid),
+    ("sigmoid_backward", lambda a: (a.rows(3), a.share(3)), lambda dy, y: dy * y * (1 - y)),
+    ("tanh", lambda a: (a.rows(3),), np.tanh),
+    ("tanh_backward", lambda a: (a.rows(3), a.share(3)), lambda dy, y: dy * (1 - y**2)),
+    ("softmax", lambda a: (a.rows(4),), softmax),
+    ("softmax", lambda a: (a.rows(2, 4),), softmax),
+    (
+        "softmax_backward",
+        lambda a: (a.rows(4), a.shares(4)),
+        # the Jacobian matrix of each row, written out
+        lambda dy, y: np.array([(np.diag(q) - np.outer(q, q)) @ d for d, q in zip(dy, y, strict=True)]),
+    ),
+    ("squared_error", lambda a: (a.rows(2), a.rows(2), 4.0), lambda p, y, d: np.sum((p - y) ** 2) / d),
+    ("squared_error_backward", lambda a: (a.rows(2), a.rows(2), 4.0), lambda p, y, d: 2 * (p - y) / d),
+    ("absolute_error", lambda a: (a.rows(2), a.rows(2), 4.0), lambda p, y, d: np.sum(np.abs(p - y)) / d),
+    ("absolute_error_backward", lambda a: (a.rows(2), a.rows(2), 4.0), lambda p, y, d: np.sign(p - y) / d),
+    *[
+        case
+        for targets in ("labels", "one_hot", "shares")
+        for case in (
+            (
+                "categorical_crossentropy",
+                lambda a, targets=targets: (a.share(4), getattr(a, targets)(4), 3.0),
+                categorical,
+            ),
+            (
+                "categorical_crossentropy_backward",
+                lambda a, targets=targets: (a.share(4), getattr(a, targets)(4), 3.0),
+                lambda p, y, d: -rows_of(y, p) / p / d,
+            ),
+            (
+                "categorical_crossentropy_from_logits",
+                lambda a, targets=targets: (a.rows(4), getattr(a, targets)(4), 3.0),
+                lambda z, y, d: categorical(softmax(z), y, d),
+            ),
+            (
+                "categorical_crossentropy_from_logits_backward",
+                lambda a, targets=targets: (a.rows(4), getattr(a, targets)(4), 3.0),
+                categorical_gradient,
+            ),
+            (
+                "softmax_categorical_crossentropy",
+                lambda a, targets=targets: (a.rows(4), getattr(a, targets)(4), 3.0),
+                fused_softmax,
+            ),
+        )
+    ],
+    ("binary_crossentropy", lambda a: (a.share(2), a.share(2), 4.0), binary),
+    (
+        "binary_crossentropy_backward",
+        lambda a: (a.share(2), a.share(2), 4.0),
+        lambda p, y, d: (p - y) / (p * (1 - p)) / d,
+    ),
+    (
+        "binary_crossentropy_from_logits",
+        lambda a: (a.rows(2), a.share(2), 4.0),
+        lambda z, y, d: binary(sigmoid(z), y, d),
+    ),
+    (
+        "binary_crossentropy_from_logits_backward",
+        lambda a: (a.rows(2), a.share(2), 4.0),
+        lambda z, y, d: (sigmoid(z) - y) / d,
+    ),
+    ("sigmoid_binary_crossentropy", lambda a: (a.rows(2), a.share(2), 4.0), fused_sigmoid),
+    ("l1", lambda a: (a.normal(3, 2), 0.1), lambda w, rate: rate * np.abs(w).sum()),
+    (
+        "l1_backward",
+        lambda a: (a.normal(3, 2), np.round(a.normal(3, 2)), 0.1),  # rounded: some weights are 0
+        lambda dw, w, rate: dw + rate * np.sign(w),
+    ),
+    ("l2", lambda a: (a.normal(3, 2), 0.1), lambda w, rate: rate * (w**2).sum()),
+    ("l2_backward", lambda a: (a.normal(3, 2), a.normal(3, 2), 0.1), lambda dw, w, rate: dw + 2 * rate * w),
+    ("dropout", lambda a: (a.rows(5), RATE, STREAM), dropped),
+    ("dropout", lambda a: (a.rows(5), RATE, STREAM.skip(3)), dropped),
+    ("take_rows", lambda a: (a.normal(6, 2), a.labels(6)), lambda x, index: np.array([x[i] for i in index])),
+    ("take_rows", lambda a: (np.arange(6), a.labels(6)), lambda x, index: index),
+    ("categorical_matches", lambda a: (a.rows(3), a.labels(3)), lambda p, y: np.sum(p.argmax(axis=1) == y)),
+    (
+        "categorical_matches",
+        lambda a: (a.rows(3), a.one_hot(3)),
+        lambda p, y: np.sum(p.argmax(axis=1) == y.argmax(axis=1)),
+    ),
+    (
+        "binary_matches",
+        lambda a: (a.share(3), np.round(a.share(3)), 0.4),
+        lambda p, y, threshold: sum((q > threshold) == (t == 1) for q, t in zip(p.flat, y.flat, strict=True)),
+    ),
+    ("tolerance_matches", lambda a: (a.rows(3), a.rows(3), 1.0), lambda p, y, limit: np.sum((p - y) ** 2 < limit**2)),
+    ("sgd", lambda a: (a.normal(7), a.normal(7), 0.1), lambda w, g, rate: w - rate * g),
+    ("momentum", lambda a: (a.normal(7), a.normal(7), a.normal(7), 0.1, 0.9), momentum),
+    ("nesterov", lambda a: (a.normal(7), a.normal(7), a.normal(7), 0.1, 0.9), nesterov),
+    ("adam", lambda a: (a.normal(7), a.normal(7), a.normal(7), a.positive(7), *ADAM), adam),
+    ("clip_value", lambda a: (a.normal(7), 0.5), lambda g, limit: np.minimum(np.maximum(g, -limit), limit)),
+    ("clip_norm", lambda a: (a.normal(7), 0.5), lambda g, limit: g * limit / np.linalg.norm(g)),
+    ("clip_norm", lambda a: (a.normal(7), 50.0), lambda g, limit: g),
+    ("all_finite", lambda a: (a.normal(7),), lambda w: True),
+    ("all_finite", lambda a: (np.where(np.arange(7) == 3, np.nan, a.normal(7)),), lambda w: False),
+    ("all_finite", lambda a: (np.where(np.arange(7) == 6, -np.inf, a.normal(7)),), lambda w: False),
+]
+COUNTS = {name for name in FUNCTIONS if name.endswith("_matches")}
+
+numbered = pytest.mark.parametrize("case", CASES, ids=[f"{case[0]}-{index}" for index, case in enumerate(CASES)])
+
+
+def test_every_op_has_a_case():
+    assert {name for name, _, _ in CASES} == FUNCTIONS.keys()
+
+
+def contiguous(backend, a):
+    return backend.asarray(a)
+
+
+def transposed(backend, a):
+    """The same values, the first axis varying fastest in memory."""
+    stored = backend.asarray(a.T.copy(order="C"))
+    return backend.xp.permute_dims(stored, tuple(range(a.ndim))[::-1])
+
+
+def strided(backend, a):
+    """The same values, with a gap after each."""
+    if a.ndim == 0:
+        return backend.asarray(a)
+    return backend.asarray(np.repeat(a, 2, axis=-1))[..., ::2]
+
+
+def put(backend, a, layout=contiguous):
+    """A host array on the backend in its dtype; on NumPy it is read-only, so that a write into it raises."""
+    if not isinstance(a, np.ndarray):
+        return a
+    there = layout(backend, a)
+    if isinstance(there, np.ndarray):
+        there.flags.writeable = False
+    return there
+
+
+def on_grid(backend, a):
+    """The float64 values that are left of ``a`` in the backend's dtype: both sides of a comparison start from them."""
+    if not isinstance(a, np.ndarray) or a.dtype.kind != "f":
+        return a
+    return a.astype(str(backend.dtype).rsplit(".", 1)[-1]).astype(np.float64)
+
+
+def as_tuple(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def eps(backend):
+    return float(backend.xp.finfo(backend.dtype).eps)
+
+
+@pytest.mark.parametrize("layout", [contiguous, transposed, strided])
+@pytest.mark.parametrize("batch", [1, 5])
+@numbered
+def test_op(case, batch, layout, typed_backend, random):
+    backend, (name, draw, formula) = typed_backend, case
+    host = [on_grid(backend, a) for a in draw(Draw(random, batch))]
+    arguments = [put(backend, a, layout) for a in host]
+
+    results = as_tuple(getattr(backend.ops, name)(*arguments))
+
+    expected = as_tuple(formula(*host))
+    assert len(results) == len(expected)
+    for result, wanted in zip(results, map(np.asarray, expected), strict=True):
+        assert backend.owns(result) or isinstance(result, np.generic)  # NumPy's 0-d results are scalars
+        assert result.device == backend.device
+        if name in COUNTS:
+            assert backend.xp.isdtype(result.dtype, "integral")
+        elif name == "all_finite":
+            assert result.dtype == backend.xp.bool
+        else:
+            assert result.dtype == arguments[0].dtype
+        assert tuple(result.shape) == wanted.shape
+        tolerance = ROUNDINGS * eps(backend) * max(1.0, np.abs(wanted).max())
+        np.testing.assert_allclose(backend.to_numpy(result), wanted, rtol=0, atol=tolerance)
+    for a, before in zip(arguments, host, strict=True):
+        if isinstance(before, np.ndarray):
+            np.testing.assert_array_equal(backend.to_numpy(a), before, err_msg="an input was written")
+
+
+HUGE = np.array([[1e4, -1e4], [-1e4, 1e4], [0.0, -1e4]])
+
+
+@pytest.fixture
+def huge(backend):
+    return put(backend, HUGE)
+
+
+@pytest.mark.parametrize(
+    ("op", "expected"),
+    [
+        ("sigmoid", [[1, 0], [0, 1], [0.5, 0]]),
+        ("softmax", [[1, 0], [0, 1], [1, 0]]),
+        ("tanh", [[1, -1], [-1, 1], [0, -1]]),
+    ],
+)
+def test_activations_saturate(op, expected, backend, huge):
+    """Overflow would be an error here: warnings are."""
+    np.testing.assert_array_equal(backend.to_numpy(getattr(backend.ops, op)(huge)), expected)
+
+
+@pytest.mark.parametrize("targets", [np.array([1, 1, 0]), np.eye(2)[[1, 1, 0]]], ids=["labels", "rows"])
+def test_categorical_crossentropy_of_huge_logits(targets, backend, huge):
+    """One row is wrong by 2·10⁴, the others are certain and right: 0 · ∞ must not arise."""
+    y, ops = put(backend, targets), backend.ops
+    gradient = [[1, -1], [0, 0], [0, 0]]
+    p, fused, dz = ops.softmax_categorical_crossentropy(huge, y, 1.0)
+    assert float(fused) == float(ops.categorical_crossentropy_from_logits(huge, y, 1.0)) == 2e4
+    np.testing.assert_array_equal(backend.to_numpy(p), [[1, 0], [0, 1], [1, 0]])
+    for result in (dz, ops.categorical_crossentropy_from_logits_backward(huge, y, 1.0)):
+        np.testing.assert_array_equal(backend.to_numpy(result), gradient)
+
+
+def test_binary_crossentropy_of_huge_logits(backend, huge):
+    y, ops = put(backend, np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])), backend.ops
+    expected = 1e4 + np.log(2)
+    gradient = [[1, 0], [0, 0], [-0.5, 0]]
+    p, fused, dz = ops.sigmoid_binary_crossentropy(huge, y, 1.0)
+    np.testing.assert_array_equal(backend.to_numpy(p), [[1, 0], [0, 1], [0.5, 0]])
+    for loss in (fused, ops.binary_crossentropy_from_logits(huge, y, 1.0)):
+        assert float(loss) == pytest.approx(expected, rel=eps(backend))  # one rounding, of the sum
+    for result in (dz, ops.binary_crossentropy_from_logits_backward(huge, y, 1.0)):
+        np.testing.assert_array_equal(backend.to_numpy(result), gradient)
+
+
+def test_small_losses_keep_their_digits(typed_backend):
+    """log(1 + e^-|z|) by log1p: at z = 12 the naive form has lost two digits of seven."""
+    backend = typed_backend
+    loss = backend.ops.binary_crossentropy_from_logits(
+        put(backend, np.array([[12.0]])), put(backend, np.ones((1, 1))), 1.0
+    )
+    assert float(loss) == pytest.approx(np.log1p(np.exp(-12.0)), rel=8 * eps(backend))  # exp, log1p and two sums
+
+
+@pytest.mark.parametrize(
+    ("op", "p", "y", "slope"),
+    [
+        ("categorical_crossentropy", [[0.0, 1.0]], [0], [[-1e7, 0]]),
+        ("categorical_crossentropy", [[0.0, 1.0]], [[1.0, 0.0]], [[-1e7, 0]]),
+        ("binary_crossentropy", [[0.0]], [[1.0]], [[-1e7]]),
+        ("binary_crossentropy", [[1.0]], [[0.0]], [[1e7]]),
+    ],
+)
+def test_confident_mistakes_are_clipped(op, p, y, slope, typed_backend):
+    """-log 1e-7 = 16.1 and a slope of 1e7; in float32, 1 - 1e-7 is 1 - 1.19e-7, so the bounds are loose."""
+    backend = typed_backend
+    p, y = put(backend, np.array(p)), put(backend, np.array(y))
+    assert float(getattr(backend.ops, op)(p, y, 1.0)) == pytest.approx(-np.log(1e-7), rel=0.02)
+    gradient = backend.to_numpy(getattr(backend.ops, op + "_backward")(p, y, 1.0))
+    np.testing.assert_allclose(gradient, slope, rtol=0.2, atol=1.2)
+
+
+@pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh", "softmax"])
+def test_nan_is_not_hidden(op, typed_backend):
+    x = put(typed_backend, np.array([[np.nan, 1.0]]))
+    assert np.isnan(typed_backend.to_numpy(getattr(typed_backend.ops, op)(x))[0, 0])
+
+
+def test_relu_at_its_kink(typed_backend):
+    """The derivative at 0 is 0."""
+    backend = typed_backend
+    y = put(backend, np.array([[0.0, 1e-30]]))
+    dy = put(backend, np.array([[3.0, 3.0]]))
+    np.testing.assert_array_equal(backend.to_numpy(backend.ops.relu_backward(dy, y)), [[0, 3]])
+
+
+def test_clipping_a_zero_gradient(typed_backend):
+    zero = put(typed_backend, np.zeros(3))
+    np.testing.assert_array_equal(typed_backend.to_numpy(typed_backend.ops.clip_norm(zero, 1.0)), [0, 0, 0])
+
+
+def test_a_weight_that_never_moves(typed_backend):
+    """Adam on padding: 0 / (√0 + ε) stays 0."""
+    backend = typed_backend
+    zero = put(backend, np.zeros(3))
+    for result in backend.ops.adam(zero, zero, zero, zero, *ADAM):
+        np.testing.assert_array_equal(backend.to_numpy(result), [0, 0, 0])

@@ -1,0 +1,233 @@
+"""Optimizers as configuration: the updates that they name, worked out by hand, and what they refuse."""
+
+from collections.abc import Sequence
+from dataclasses import FrozenInstanceError
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from nnxp import optimizers
+from nnxp.backend import Backend
+from nnxp.errors import ConfigurationError
+from nnxp.ops.record import run
+from nnxp.optimizers import SGD, Adam, Optimizer
+from nnxp.schedules import InverseTimeDecay
+
+ROUNDINGS = 1e-6
+"""Relative, for float32: eight ULP; an update here has at most ten roundings."""
+
+
+def train(optimizer: Optimizer, backend: Backend, w: Sequence[float], gradients: Sequence[Sequence[float]]) -> dict:
+    """The state after an update for each gradient: w, and the slots."""
+    zero = backend.asarray(np.zeros(len(w)))
+    state = {"w": backend.asarray(np.array(w)), **dict.fromkeys(optimizer.slots, zero)}
+    for step, g in enumerate(gradients):
+        values = state | {"g": backend.asarray(np.array(g))} | optimizer.scalars(step)
+        run(optimizer.records(), values, backend.ops)
+        state = {name: values[name] for name in state}
+    return {name: backend.to_numpy(array) for name, array in state.items()}
+
+
+STEPS = [[0.5, -2.0], [1.0, 2.0]]
+UPDATES = [
+    # two updates of w = (1, -1) by STEPS
+    (SGD(0.1), {"w": [1 - 0.05 - 0.1, -1 + 0.2 - 0.2]}),
+    (
+        SGD(0.1, momentum=0.5),
+        # v: -0.05, 0.2; then 0.5·v - 0.1·g
+        {"velocity": [-0.025 - 0.1, 0.1 - 0.2], "w": [1 - 0.05 - 0.125, -1 + 0.2 - 0.1]},
+    ),
+    (
+        SGD(0.1, momentum=0.5, nesterov=True),
+        # the same v; w moves by 0.5·v - 0.1·g with the new v: -0.075, 0.3; then -0.1625, -0.25
+        {"velocity": [-0.125, -0.1], "w": [1 - 0.075 - 0.1625, -1 + 0.3 - 0.25]},
+    ),
+    (SGD(0.1, nesterov=True), {"w": [1 - 0.05 - 0.1, -1 + 0.2 - 0.2]}),  # without momentum there is nothing ahead
+    (
+        # m: 0.25, -1; then 0.5·m + 0.5·g. v: 0.0625, 1; then 0.75·v + 0.25·g².
+        # The first step is η·sign(g); the second divides by 1 - 0.5² = 0.75 and 1 - 0.75² = 0.4375.
+        Adam(0.1, beta_1=0.5, beta_2=0.75, epsilon=1e-12),
+        {
+            "first_moment": [0.125 + 0.5, -0.5 + 1],
+            "second_moment": [0.046875 + 0.25, 0.75 + 1],
+            "w": [
+                1 - 0.1 - 0.1 * (0.625 / 0.75) / sqrt(0.296875 / 0.4375),
+                -1 + 0.1 - 0.1 * (0.5 / 0.75) / sqrt(1.75 / 0.4375),
+            ],
+        },
+    ),
+    (
+        # ε stands outside the root and is added to the corrected root: the first step is η·g / (|g| + ε)
+        Adam(0.1, beta_1=0.0, beta_2=0.0, epsilon=1.0),
+        {
+            "first_moment": [1.0, 2.0],
+            "second_moment": [1.0, 4.0],
+            "w": [1 - 0.1 * 0.5 / 1.5 - 0.1 / 2, -1 + 0.1 * 2 / 3 - 0.1 * 2 / 3],
+        },
+    ),
+    # η: 0.1, then 0.1 / (1 + 0.25)
+    (SGD(InverseTimeDecay(0.1, 0.25)), {"w": [1 - 0.05 - 0.08, -1 + 0.2 - 0.16]}),
+    (SGD(lambda step: 0.1 * (step + 1)), {"w": [1 - 0.05 - 0.2, -1 + 0.2 - 0.4]}),
+    # the momentum holds η·g with the η of its time
+    (
+        SGD(lambda step: 0.1 * (step + 1), momentum=0.5),
+        {"velocity": [-0.025 - 0.2, 0.1 - 0.4], "w": [1 - 0.05 - 0.225, -1 + 0.2 - 0.3]},
+    ),
+    (SGD(0.1, clip_value=1.0), {"w": [1 - 0.05 - 0.1, -1 + 0.1 - 0.1]}),
+    (
+        SGD(0.1, clip_norm=1.0),
+        {"w": [1 - 0.05 / sqrt(4.25) - 0.1 / sqrt(5), -1 + 0.2 / sqrt(4.25) - 0.2 / sqrt(5)]},
+    ),
+    # by value first, then by norm: (0.5, -1), (1, 1)
+    (
+        SGD(0.1, clip_norm=1.0, clip_value=1.0),
+        {"w": [1 - 0.05 / sqrt(1.25) - 0.1 / sqrt(2), -1 + 0.1 / sqrt(1.25) - 0.1 / sqrt(2)]},
+    ),
+    (SGD(0.1, clip_norm=100.0, clip_value=100.0), {"w": [1 - 0.05 - 0.1, -1 + 0.2 - 0.2]}),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "expected"), UPDATES, ids=lambda case: type(case).__name__)
+def test_two_updates(optimizer, expected, backend):
+    state = train(optimizer, backend, [1.0, -1.0], STEPS)
+    assert state.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(state[name], values, rtol=ROUNDINGS, atol=ROUNDINGS / 10, err_msg=name)
+
+
+def test_every_optimizer_has_updates():
+    public = {getattr(optimizers, name) for name in optimizers.__all__ if name != "Optimizer"}
+    assert {type(optimizer) for optimizer, _ in UPDATES} == public
+
+
+@pytest.mark.parametrize("optimizer", [optimizer for optimizer, _ in UPDATES], ids=lambda o: type(o).__name__)
+def test_a_zero_gradient_moves_nothing(optimizer, backend):
+    """As padding has it: no NaN out of 0 / 0."""
+    state = train(optimizer, backend, [1.0, 0.0], [[0.0, 0.0]] * 3)
+    np.testing.assert_array_equal(state.pop("w"), [1, 0])
+    for values in state.values():
+        np.testing.assert_array_equal(values, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "slots"),
+    [
+        (SGD(), ()),
+        (SGD(nesterov=True), ()),
+        (SGD(momentum=0.9), ("velocity",)),
+        (Adam(), ("first_moment", "second_moment")),
+    ],
+    ids=str,
+)
+def test_slots(optimizer, slots):
+    assert optimizer.slots == slots
+
+
+def test_scalars_of_adam():
+    """Corrections 1 - β^(t+1), t = 0 at the first update."""
+    scalars = Adam(0.1, beta_1=0.5, beta_2=0.75)
+    assert scalars.scalars(0) == {
+        "learning_rate": 0.1,
+        "clip_value": None,
+        "clip_norm": None,
+        "beta_1": 0.5,
+        "beta_2": 0.75,
+        "epsilon": 1e-7,
+        "correction_1": 0.5,
+        "correction_2": 0.25,
+    }
+    later = scalars.scalars(2)
+    assert (later["correction_1"], later["correction_2"]) == (0.875, 1 - 0.75**3)
+
+
+def test_scalars_are_python_floats():
+    """Anything else would make float64 of float32 arrays."""
+    for optimizer, _ in UPDATES:
+        assert {type(value) for value in optimizer.scalars(3).values()} <= {float, type(None)}
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (0.25, [0.25, 0.25, 0.25]),
+        (1, [1.0, 1.0, 1.0]),
+        (InverseTimeDecay(1.0, 0.5), [1.0, 1 / 1.5, 0.5]),
+        (lambda step: np.float32(2.0**-step), [1.0, 0.5, 0.25]),
+    ],
+)
+def test_rate(rate, expected):
+    rates = [SGD(rate).rate(step) for step in range(3)]
+    assert rates == expected
+    assert all(type(value) is float for value in rates)
+
+
+def test_defaults():
+    assert SGD() == SGD(0.01, momentum=0.0, nesterov=False)
+    assert Adam() == Adam(0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, clip_value=None, clip_norm=None)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam])
+@pytest.mark.parametrize("name", ["learning_rate", "clip_value", "clip_norm"])
+@pytest.mark.parametrize("value", [0, -0.1, np.nan, np.inf, "0.1", True])
+def test_rates_and_limits_must_be_positive(make, name, value):
+    with pytest.raises(ConfigurationError, match=f"{make.__name__}: {name} must be a positive number, got "):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (SGD, {"learning_rate": None}, "SGD: learning_rate must be a positive number, got None"),
+        (SGD, {"momentum": 1.0}, r"SGD: momentum must be a number in \[0, 1\), got 1\.0"),
+        (SGD, {"momentum": -0.1}, r"SGD: momentum must be a number in \[0, 1\), got -0\.1"),
+        (SGD, {"momentum": None}, "SGD: momentum must be a number in"),
+        (Adam, {"beta_1": 1.0}, r"Adam: beta_1 must be a number in \[0, 1\), got 1\.0"),
+        (Adam, {"beta_2": 1.5}, r"Adam: beta_2 must be a number in \[0, 1\), got 1\.5"),
+        (Adam, {"beta_2": np.nan}, "Adam: beta_2 must be a number in"),
+        (Adam, {"epsilon": 0}, "Adam: epsilon must be a positive number, got 0"),
+    ],
+)
+def test_hyper_parameters(make, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make(**options)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam])
+def test_hyper_parameters_have_names(make):
+    with pytest.raises(TypeError, match="positional"):
+        make(0.1, 0.9)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), Adam()], ids=str)
+def test_is_frozen(optimizer):
+    with pytest.raises(FrozenInstanceError):
+        optimizer.learning_rate = 1.0
+    assert optimizer == type(optimizer)()
+    assert optimizer != type(optimizer)(0.5)
+
+
+def test_the_parent_is_abstract():
+    with pytest.raises(TypeError, match="abstract"):
+        Optimizer(0.1)
+
+
+class TestInverseTimeDecay:
+    def test_values(self):
+        decay = InverseTimeDecay(0.5, 0.1)
+        assert [decay(step) for step in (0, 1, 10, 30)] == pytest.approx([0.5, 0.5 / 1.1, 0.25, 0.125])
+
+    def test_without_decay(self):
+        assert InverseTimeDecay(0.5, 0)(1000) == 0.5
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ((0, 0.1), "InverseTimeDecay: learning_rate must be a positive number, got 0"),
+            ((0.1, -1), "InverseTimeDecay: decay must be a number of at least 0, got -1"),
+            ((0.1, np.inf), "InverseTimeDecay: decay must be a number of at least 0, got inf"),
+        ],
+    )
+    def test_errors(self, arguments, message):
+        with pytest.raises(ConfigurationError, match=message):
+            InverseTimeDecay(*arguments)

@@ -1,0 +1,38 @@
+"""What the README shows is what a reader gets."""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from nnxp.cli import main
+
+TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ACCURACY = float(re.search(r"test accuracy (\d+\.\d)%", TEXT)[1]) / 100
+# Another BLAS adds in another order, and 150 epochs let that grow: four of the 359 test images either way.
+OTHER_MACHINES = 4 / 359
+
+
+def test_the_python_version_gives_what_the_command_gives(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert float(re.search(r"'accuracy': ([0-9.]+)", printed)[1]) == pytest.approx(ACCURACY, abs=OTHER_MACHINES)
+
+
+def test_the_commands_work_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = re.search(r"&& nnxp (train .*)", TEXT)[1]
+    others = [line for line in re.findall(r"^\$ nnxp ([^|\n]*)", TEXT, flags=re.MULTILINE) if "cupy" not in line]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for command in (first, *others):
+            assert main(shlex.split(command)) == 0
+    assert len(others) == 3
+    shown = float(re.search(r"test accuracy (\d+\.\d)%", printed.getvalue())[1]) / 100
+    assert shown == pytest.approx(ACCURACY, abs=OTHER_MACHINES)
+    assert {path.name for path in tmp_path.iterdir()} == {"digits.png", "digits.safetensors"}
