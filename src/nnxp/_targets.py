@@ -5,15 +5,37 @@ Shapes and types are checked always; values (ranges, NaN) only on request, becau
 
 from typing import Any
 
+import numpy as np
+
 from nnxp import _check
 from nnxp._check import dtype_name, shape
 from nnxp._types import Array, Shape
-from nnxp.backend import Backend
+from nnxp.backend import Backend, namespace_of, to_host
 from nnxp.errors import DataError, DtypeError, ShapeError
 
-__all__ = ["class_targets", "first_bad", "probability_targets", "real_targets"]
+__all__ = ["class_targets", "first_bad", "numbers", "probability_targets", "real_targets"]
 
 _ROW_SUM_TOLERANCE = 1e-3
+
+
+def numbers(owner: str, name: str, a: Any) -> Array:
+    """``a`` as an array of real numbers or booleans, of whatever library it is; lists become host arrays."""
+    xp = namespace_of(a)
+    try:
+        raw = to_host(a) if xp is None else a
+    except (TypeError, ValueError) as error:
+        why = _check.one_line(error).rstrip(".")
+        raise DtypeError(
+            f"{owner} expected {name} to be an array of numbers, got {type(a).__name__}: {why}."
+        ) from error
+    isdtype = (xp or np).isdtype
+    if isdtype(raw.dtype, ("real floating", "integral", "bool")):
+        return raw
+    if isdtype(raw.dtype, "complex floating"):
+        what = dtype_name(raw.dtype)
+        raise DtypeError(f"{owner} expected {name} of real numbers, got {what}; use {name}.real or encode it.")
+    what = type(a).__name__ if xp is None else f"dtype {raw.dtype.name}"
+    raise DtypeError(f"{owner} expected {name} to be an array of numbers, got {what}; encode it as numbers first.")
 
 
 def class_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
@@ -23,11 +45,10 @@ def class_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, valu
             f"{owner} expected predictions of shape (batch, classes), got {expected}; end the network with a "
             "Dense layer."
         )
-    xp, y = backend.xp, _asarray(owner, y, backend)
+    y = numbers(owner, "y", y)
     samples, classes = expected
-    integral = xp.isdtype(y.dtype, "integral")
-    if y.ndim == 2 and shape(y) == expected and classes > 1:
-        return _class_rows(owner, _real(owner, y, backend), backend, values=values)
+    if shape(y) == expected and classes > 1:
+        return _class_rows(owner, backend.asarray(y, dtype=backend.dtype), backend, values=values)
     if y.ndim != 1:
         remedy = "; use y[:, 0]" if y.ndim == 2 and y.shape[1] == 1 else ""
         raise ShapeError(
@@ -35,11 +56,11 @@ def class_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, valu
             f"{shape(y)}{remedy}."
         )
     _same_length(owner, y, samples)
-    if not integral:
+    if not (namespace_of(y) or np).isdtype(y.dtype, "integral"):
         raise DtypeError(
             f"{owner} expected class indices y of an integer dtype, got {dtype_name(y.dtype)}; use y.astype('int64')."
         )
-    y = y if y.dtype == backend.integer_dtype else xp.astype(y, backend.integer_dtype)
+    y = backend.asarray(y, dtype=backend.integer_dtype)
     if values:
         _in_range(owner, y, classes, backend)
     return y
@@ -55,13 +76,13 @@ def probability_targets(owner: str, y: Any, expected: Shape, backend: Backend, *
 
 def real_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
     """Finite targets of the predictions' shape, in the model's dtype."""
-    y = _asarray(owner, y, backend)
+    y = numbers(owner, "y", y)
     if shape(y) != expected:
         _same_length(owner, y, expected[0])
         column = y.ndim == 1 and expected == (y.shape[0], 1)
         remedy = "; use y[:, None]" if column else "; they are never broadcast"
         raise ShapeError(f"{owner} expected y of shape {expected}, like the predictions, got {shape(y)}{remedy}.")
-    y = _real(owner, y, backend)
+    y = backend.asarray(y, dtype=backend.dtype)
     if values:
         _require(owner, "y", backend.xp.isfinite(y), y, "finite values", "drop or fill those rows", backend)
     return y
@@ -103,24 +124,6 @@ def _require(owner: str, name: str, good: Array, x: Array, expected: str, remedy
     if not bool(backend.xp.all(good)):
         place, value = first_bad(good, x, backend)
         raise DataError(f"{owner} expected {name} to have {expected}, got {value} at {place}; {remedy}.")
-
-
-def _asarray(owner: str, y: Any, backend: Backend) -> Array:
-    try:
-        return backend.asarray(y)
-    except (TypeError, ValueError) as error:
-        why = _check.one_line(error).rstrip(".")
-        raise DtypeError(f"{owner} expected y to be an array of numbers, got {_describe(y)}: {why}.") from error
-
-
-def _describe(y: Any) -> str:
-    return f"{type(y).__name__} of dtype {y.dtype}" if hasattr(y, "dtype") else type(y).__name__
-
-
-def _real(owner: str, y: Array, backend: Backend) -> Array:
-    if backend.xp.isdtype(y.dtype, ("real floating", "integral", "bool")):
-        return y if y.dtype == backend.dtype else backend.xp.astype(y, backend.dtype)
-    raise DtypeError(f"{owner} expected y of real numbers, got {dtype_name(y.dtype)}; take the real part or encode it.")
 
 
 def _same_length(owner: str, y: Array, samples: int) -> None:

@@ -5,14 +5,12 @@ import warnings
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from nnxp import _check
-from nnxp._targets import first_bad
+from nnxp._targets import first_bad, numbers
 from nnxp._types import Array
-from nnxp.backend import Backend, namespace_of, to_host
+from nnxp.backend import Backend
 from nnxp.data import Scaling
-from nnxp.errors import ConversionWarning, DataError, DtypeError, ShapeError
+from nnxp.errors import ConversionWarning, DataError, ShapeError
 from nnxp.layers import Layer
 
 __all__ = ["check_finite", "convert_features"]
@@ -25,7 +23,7 @@ def convert_features(
 
     The owner is the layer that will read them; before it is built, any shape with a batch axis is taken.
     """
-    raw = _numbers(x, owner)
+    raw = numbers(str(owner), "x", x)
     if raw.ndim == 0:
         raise ShapeError(f"{owner} expected x to have a batch axis, got a single number; for one sample use x[None].")
     if raw.shape[0] == 0:
@@ -35,12 +33,9 @@ def convert_features(
     features = backend.asarray(raw if scaling is None else scaling.apply(raw))
     if features.dtype == backend.dtype:
         return features, False
-    if not backend.xp.isdtype(features.dtype, ("integral", "bool")):
-        got = _check.dtype_name(features.dtype)
-        raise DtypeError(f"{owner} expected x of real numbers, got {got}; use x.real or encode it.")
     if warn:
         warnings.warn(
-            f"{owner}: x has dtype {_check.dtype_name(features.dtype)} and is converted to "
+            f"{owner}: x has dtype {_check.dtype_name(raw.dtype)} and is converted to "
             f"{_check.dtype_name(backend.dtype)}; convert it once yourself, and scale it to about [-1, 1], to save "
             "time and train better.",
             ConversionWarning,
@@ -59,20 +54,6 @@ def check_finite(x: Array, owner: Layer, backend: Backend) -> None:
             f"{owner} expected finite values in x, got {value} at x{place} ({bad} of {prod(finite.shape)} are NaN or "
             "infinite); drop those rows, or fill them in before training."
         )
-
-
-def _numbers(x: Any, owner: Layer) -> Array:
-    """x as an array of whatever library it is of; lists become host arrays."""
-    try:
-        raw = x if namespace_of(x) is not None else to_host(x)
-    except (TypeError, ValueError) as error:
-        raise DtypeError(
-            f"{owner} expected x to be an array of numbers, got {type(x).__name__}; {_check.one_line(error)}"
-        ) from error
-    if isinstance(raw, np.ndarray) and raw.dtype.kind not in "biufc":
-        got = type(x).__name__ if raw is not x else f"dtype {raw.dtype.name}"
-        raise DtypeError(f"{owner} expected x to be an array of numbers, got {got}; encode it as numbers first.")
-    return raw
 
 
 def _levels_to_caller() -> int:
