@@ -72,8 +72,11 @@ def oracle(session: nox.Session) -> None:
     """The suite on PyTorch and JAX arrays, then against PyTorch and scikit-learn as peers."""
     session.install(".[plot]", *group("oracle"))
     env = QUIET | {"JAX_PLATFORMS": "cpu"}
-    session.run("pytest", "-q", "tests", "--ignore=tests/oracle", "--backend", "torch,jax", *session.posargs, env=env)
-    session.run("pytest", "-q", "tests/oracle", *session.posargs, env=env)
+    pytest = ("pytest", "-q", "-n", "auto", *session.posargs)
+    session.run(*pytest, "tests", "--ignore=tests/oracle", "--backend", "torch,jax", env=env)
+    # JAX has 64-bit types only where it is asked for them before it is imported.
+    session.run(*pytest, "tests/ops", "tests/test_losses.py", "--backend", "jax", env=env | {"JAX_ENABLE_X64": "1"})
+    session.run(*pytest, "tests/oracle", env=env)
 
 
 @nox.session(default=False)

@@ -327,6 +327,18 @@ def test_categorical_crossentropy_of_huge_logits(targets, backend, huge):
         np.testing.assert_array_equal(backend.to_numpy(result), gradient)
 
 
+@pytest.mark.parametrize("targets", [np.array([1]), np.array([[0.0, 0.5, 0.5]])], ids=["labels", "rows"])
+def test_a_class_that_is_ruled_out(targets, backend):
+    """A logit of -∞ where the target is 0 costs nothing: 0 · log 0 = 0. NumPy warns of 0 · ∞ before it is put aside."""
+    z, y, ops = put(backend, np.array([[-np.inf, 0.0, 0.0]])), put(backend, targets), backend.ops
+    with backend.quiet():
+        p, fused, dz = ops.softmax_categorical_crossentropy(z, y, 1.0)
+        loss = ops.categorical_crossentropy_from_logits(z, y, 1.0)
+    assert float(fused) == float(loss) == pytest.approx(np.log(2), rel=4 * eps(backend))  # log, and two sums
+    np.testing.assert_array_equal(backend.to_numpy(p), [[0, 0.5, 0.5]])
+    np.testing.assert_array_equal(backend.to_numpy(dz)[0, 0], 0)
+
+
 def test_binary_crossentropy_of_huge_logits(backend, huge):
     y, ops = put(backend, np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])), backend.ops
     expected = 1e4 + np.log(2)

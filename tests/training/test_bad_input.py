@@ -288,6 +288,17 @@ def test_scaling_does_not_hide_a_wrong_shape(backend, call, width):
     assert unchanged(model, state)
 
 
+@pytest.mark.parametrize("call", ["fit", "evaluate", "train_step", "loss_and_gradients"])
+@pytest.mark.parametrize("shape", [(ROWS, 2), (ROWS, 1), (ROWS,), (ROWS, 3, 1)])
+def test_scaling_of_other_features_is_refused_before_building(backend, call, shape):
+    # The scaling knows three features, so data of other shapes are not these, however well they broadcast.
+    model = network(backend, input_scaling=Scaling.standard(X), built=False)
+    for give in (lambda a: a, backend.asarray):
+        with pytest.raises(NnxpError):
+            CALLS[call](model, give(np.ones(shape, np.float32)), give(LABELS))
+    assert np.isfinite(model.evaluate(X, LABELS)["loss"])
+
+
 # -- what is converted
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]

@@ -189,6 +189,15 @@ def test_regression_accuracy_measures_by_the_training_data(backend, array):
     assert model.evaluate(array(x_val), array(y_val))["accuracy"] == 1.0
 
 
+def test_each_training_measures_by_its_own_data(backend, array):
+    model = without_parameters([Linear()], MeanSquaredError(), backend)
+    for spread in (3.0, 0.03):
+        y = np.linspace(-spread, spread, ROWS)[:, None]
+        x = y + y.std() / 250 * np.where(np.arange(ROWS) < 7, 0.9, 1.1)[:, None]
+        # The second time, an error of a tolerance of the first would be right for all.
+        assert fit(model, array(x), array(y), 1)["accuracy"] == [0.7]
+
+
 # -- order
 
 

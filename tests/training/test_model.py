@@ -452,6 +452,25 @@ def test_an_own_layer_moves(backend, x, y):
     assert_same(moved.state_dict(), stayed.state_dict())
 
 
+def test_a_move_that_fails_half_way_leaves_the_model(backend, x, y):
+    class Local(Affine):
+        def build(self, input_shape, where):
+            if where.name != backend.name:
+                raise ConfigurationError("not there")
+            return super().build(input_shape, where)
+
+    moved, stayed = (regressor(backend, layers=[Dense(4), Local(3)], optimizer=Adam(0.05)) for _ in range(2))
+    for model in (moved, stayed):
+        model.train_step(x, y)
+    with pytest.raises(ConfigurationError, match="not there"):
+        moved.to(elsewhere(backend))
+    assert moved.backend is backend
+    for _ in range(2):
+        assert float(moved.train_step(x, y)) == float(stayed.train_step(x, y))
+    assert_same(moved.state_dict(), stayed.state_dict())
+    np.testing.assert_array_equal(backend.to_numpy(moved.layers[0].weights), moved.state_dict()["0.weights"])
+
+
 # -- predict and evaluate
 
 
@@ -622,6 +641,13 @@ def test_a_layer_belongs_to_one_model(backend):
     with pytest.raises(ConfigurationError, match=r"Dense\(3\) belongs to another model.*new layer"):
         regressor(backend, layers=[free, shared])
     regressor(backend, layers=[free])  # it was refused with the other one, and so belongs to nobody
+
+
+def test_a_model_that_was_never_made_owns_no_layers(backend):
+    layers = [Dense(4, input_size=INPUTS), Dense(3, input_size=5)]
+    with pytest.raises(ShapeError, match=r"Dense\(3\) expected x of shape \(batch, 5\), got \(batch, 4\)"):
+        regressor(backend, layers=layers)
+    regressor(backend, layers=layers[:1])
 
 
 def test_a_layer_stands_in_one_place(backend):

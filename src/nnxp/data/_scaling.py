@@ -7,7 +7,7 @@ import numpy as np
 
 from nnxp._types import Array
 from nnxp.backend import backend_of, namespace_of
-from nnxp.errors import ConfigurationError
+from nnxp.errors import ConfigurationError, ShapeError
 
 __all__ = ["Scaling"]
 
@@ -46,6 +46,10 @@ class Scaling:
     def apply(self, x: Any) -> Array:
         """Scaled features where x is; host data is scaled in float64."""
         xp = namespace_of(x)
+        shape = np.shape(x) if xp is None else tuple(x.shape)
+        sample = np.broadcast_shapes(self.offset.shape, self.factor.shape)
+        if len(sample) >= len(shape) or any(a not in (1, b) for a, b in zip(sample[::-1], shape[::-1], strict=False)):
+            raise ShapeError(f"Scaling was made for samples of shape {sample}, got x of shape {shape}.")
         if xp is None or xp is np:
             return (np.asarray(x) - self.offset) * self.factor
         backend = backend_of(x)

@@ -86,12 +86,14 @@ class Model:
         self.history = History()
         self.stop_training = False
         self.root = Sequential(layers)
-        _claim(self.root)
+        _check_free(self.root)
         self._engine: Engine | None = None
         self._warned = False
         first = self._first
         if isinstance(first, Dense) and first.input_size is not None:
             self.build((first.input_size,))
+        for _, leaf in self.root.leaves():
+            leaf.in_model = True
 
     # -- structure
 
@@ -142,7 +144,8 @@ class Model:
             raise ConfigurationError(f"Model: input_shape must be a tuple such as (784,), got {input_shape!r}.")
         shape = tuple(_check.positive_int("Model", "every size in input_shape", size) for size in input_shape)
         if self._engine is None:
-            self._engine = Engine(self.root, self.loss, self.optimizer, self.backend, shape)
+            with _layers_kept(self.root):
+                self._engine = Engine(self.root, self.loss, self.optimizer, self.backend, shape)
         elif shape != self._engine.input_shape:
             raise ShapeError(
                 f"The model is built for samples of shape {self._engine.input_shape}, got {shape}; make a new "
@@ -281,9 +284,10 @@ class Model:
         if self._engine is not None:
             old = self._engine
             state, slots = old.state(), old.slot_state()
-            engine = Engine(self.root, self.loss, self.optimizer, moved, old.input_shape)
-            engine.load_state(state)
-            engine.load_slot_state(slots)
+            with _layers_kept(self.root):
+                engine = Engine(self.root, self.loss, self.optimizer, moved, old.input_shape)
+                engine.load_state(state)
+                engine.load_slot_state(slots)
             engine.step, engine.optimizer_start = old.step, old.optimizer_start
             self._engine = engine
         self.backend = moved
@@ -342,14 +346,14 @@ class Model:
     @contextmanager
     def _unbuilt_by_bad_data(self) -> Iterator[None]:
         """Data that is refused must not decide the model's shape."""
-        engine = self._engine
-        try:
+        if self._engine is not None:
             yield
+            return
+        try:
+            with _layers_kept(self.root):
+                yield
         except NnxpError:
-            if engine is None and self._engine is not None:
-                self._engine = None
-                for _, leaf in self.root.leaves():
-                    leaf.input_shape = leaf.output_shape = None
+            self._engine = None
             raise
 
 
@@ -394,13 +398,23 @@ def _resolve(names: Sequence[str | Metric], loss: Loss) -> tuple[Metric, ...]:
     return resolved
 
 
-def _claim(root: Sequential) -> None:
-    leaves = [leaf for _, leaf in root.leaves()]
-    for leaf in leaves:
+def _check_free(root: Sequential) -> None:
+    for _, leaf in root.leaves():
         if leaf.in_model:
             raise ConfigurationError(f"{leaf} belongs to another model already; make a new layer for each model.")
-    for leaf in leaves:
-        leaf.in_model = True
+
+
+@contextmanager
+def _layers_kept(root: Sequential) -> Iterator[None]:
+    """On any error, put the layers' attributes back: a build that fails half way leaves nothing half built."""
+    kept = [(leaf, dict(vars(leaf))) for _, leaf in root.leaves()]
+    try:
+        yield
+    except BaseException:
+        for leaf, attributes in kept:
+            vars(leaf).clear()
+            vars(leaf).update(attributes)
+        raise
 
 
 def _pair(data: Any) -> tuple[Any, Any]:
