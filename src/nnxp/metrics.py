@@ -64,6 +64,9 @@ class BinaryAccuracy(_Share):
     threshold: float = 0.5
     name: ClassVar[str] = "accuracy"
 
+    def __post_init__(self) -> None:
+        _check.fraction("BinaryAccuracy", "threshold", self.threshold)
+
     def counts(self, ops: Ops, y_pred: Array, y: Array) -> tuple[Any, ...]:
         return ops.binary_matches(y_pred, y, self.threshold), prod(y_pred.shape)
 

@@ -215,7 +215,7 @@ everywhere = [
 elementwise = [
     pytest.param(case, position, id=f"{case.name}-{position}")
     for case in CASES
-    if case.op in ELEMENTWISE and case not in UPDATES
+    if case.op in ELEMENTWISE
     for position, a in enumerate(case.arguments(np.random.default_rng(0), case.shapes[0]))
     if isinstance(a, np.ndarray)
 ]
@@ -267,17 +267,6 @@ def test_elementwise_into_an_input(case, position, dtype, random):
     result = getattr(KERNELS, case.op)(*arguments, out=buffer)
     assert result is buffer
     assert_close(case, result, getattr(REFERENCE, case.op)(*originals), originals)
-
-
-@pytest.mark.parametrize("case", [case for case in UPDATES if case.op in ELEMENTWISE], ids=lambda case: case.op)
-def test_weights_into_the_gradient(case, random):
-    """`ELEMENTWISE` names the updates too: new weights may lie where the gradient was."""
-    w, g, *rest = cast(case.arguments(random, (1000,)), "float64")
-    buffer = g.copy()
-    others = tuple(np.empty_like(w) for _ in range((case.outputs or 1) - 1))
-    results = getattr(KERNELS, case.op)(w, buffer, *rest, out=(buffer, *others) if others else buffer)
-    assert as_tuple(results)[0] is buffer
-    assert_close(case, results, getattr(REFERENCE, case.op)(w, g, *rest), (w, g, *rest))
 
 
 @pytest.mark.parametrize(("case", "shape", "dtype"), everywhere)

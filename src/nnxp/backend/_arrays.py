@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from nnxp._check import one_line
 from nnxp._types import Array, Namespace
+from nnxp.errors import DtypeError
 
 __all__ = ["namespace_of", "to_host"]
 
@@ -31,4 +33,7 @@ def to_host(a: Any) -> Array:
     """The values of ``a`` as a NumPy array, from any library and device; it may share memory and be read-only."""
     if namespace_of(a) in (None, np):
         return np.asarray(a)
-    return np.asarray(np.from_dlpack(a, device="cpu"))
+    try:
+        return np.asarray(np.from_dlpack(a, device="cpu"))
+    except BufferError as error:
+        raise DtypeError(f"The array does not give its values away: {one_line(error)}") from error

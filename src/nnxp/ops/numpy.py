@@ -138,7 +138,7 @@ def softmax_categorical_crossentropy(
         dz = np.multiply(p, 1 / divisor, out=dz_buffer)
         dz[picked] -= 1 / divisor
     else:
-        loss = np.where(y > 0, y * ((top - z) + np.log(total)), 0).sum(dtype=z.dtype)
+        loss = (y * np.where(y > 0, (top - z) + np.log(total), 0)).sum()
         dz = np.multiply(p, y.sum(axis=-1, keepdims=True), out=dz_buffer)
         dz -= y
         dz /= divisor

@@ -71,7 +71,7 @@ def categorical_crossentropy_from_logits(xp: Namespace, z: Array, y: Array, divi
     log_sum = xp.log(xp.sum(xp.exp(z - top), axis=-1, keepdims=True))  # log Σ e^z = max z + log Σ e^(z - max z)
     surprise = (top - z) + log_sum
     targets = _targets(xp, y, z)
-    return xp.sum(xp.where(targets > 0, targets * surprise, xp.zeros_like(z))) / divisor  # 0 · log 0 = 0
+    return xp.sum(targets * xp.where(targets > 0, surprise, xp.zeros_like(z))) / divisor  # 0 · log 0 = 0
 
 
 def categorical_crossentropy_from_logits_backward(xp: Namespace, z: Array, y: Array, divisor: float) -> Array:
