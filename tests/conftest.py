@@ -7,6 +7,7 @@ says so; with ``NNXP_REQUIRE_GPU=1`` a missing GPU is an error.
 
 import importlib
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -25,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A job that a shell put into the background ignores Ctrl-C, and so would the trainings that the tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("NNXP_REQUIRE_GPU") == "1" and "cupy" in config.getoption("--backend"):
         state = nnxp.available_backends()["cupy"]
         if state != "ready":

@@ -316,3 +316,15 @@ for figure in (
 print("matplotlib.pyplot" in sys.modules, defaults() == before)
 """
     assert python(code) == "False True"
+
+
+def test_many_classes_leave_room_for_the_plane(tmp_path):
+    x = np.random.default_rng(0).normal(size=(62, 2)) * (300, 2)
+    y = np.arange(62) % 31
+    figure = plotting.decision_boundary(lambda points: np.eye(31)[np.arange(len(points)) % 31], x, y, resolution=40)
+    plotting.save(figure, tmp_path / "many.png")  # a collapsed layout is a warning, and so an error here
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend.get_title().get_text() == "12 of 31 classes"
+    assert len(legend.get_texts()) == 12
+    assert axes.get_position().height > 0.7

@@ -15,6 +15,7 @@ from nnxp import (
     metrics,
     ops,
     optimizers,
+    plotting,
     regularizers,
     schedules,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "metrics",
     "ops",
     "optimizers",
+    "plotting",
     "regularizers",
     "schedules",
 ]

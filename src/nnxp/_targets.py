@@ -58,7 +58,8 @@ def class_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, valu
     _same_length(owner, y, samples)
     if not (namespace_of(y) or np).isdtype(y.dtype, "integral"):
         raise DtypeError(
-            f"{owner} expected class indices y of an integer dtype, got {dtype_name(y.dtype)}; use y.astype('int64')."
+            f"{owner} expected class indices y of an integer dtype, got {dtype_name(y.dtype)}; use y.astype('int64') "
+            "if they are whole numbers, or a loss for regression."
         )
     y = backend.asarray(y, dtype=backend.integer_dtype)
     if values:

@@ -30,7 +30,7 @@ BLUE, VERMILION, RED, INK, GRID = "#0072B2", "#D55E00", "#C81E1E", "#333333", "#
 CLASS_COLOURS = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION, "#F0E442", "#999999")
 MARKERS, LINES = ("o", "s", "^", "D"), ("-", "--", ":", "-.")
 FORMATS = ("png", "pdf", "svg")
-WIDTH, DPI, CHARACTERS, IMAGES_PER_ROW = 10.0, 150, 120, 12
+WIDTH, DPI, CHARACTERS, IMAGES_PER_ROW, LEGEND = 10.0, 150, 120, 12, 12
 ROUNDING = 1e-5
 _INSTALL = 'matplotlib is not installed; pip install "nnxp[plot]"'
 
@@ -67,11 +67,14 @@ def decision_boundary(
         raise ShapeError(f"decision_boundary expected x of shape (N, 2) and N labels, got {x.shape} and {y.shape}.")
     axes = _bare(figure.add_subplot())
     classes = _regions(axes, predict, x, positive_int("decision_boundary", "resolution", resolution))
-    for k in range(max(classes, int(y.max()) + 1)):
+    classes = max(classes, int(y.max()) + 1)
+    for k in range(classes):
         colour, marker = CLASS_COLOURS[k % len(CLASS_COLOURS)], MARKERS[k // len(CLASS_COLOURS) % len(MARKERS)]
         style: dict[str, Any] = {"s": 26, "color": colour, "marker": marker, "edgecolor": "black", "linewidth": 0.6}
-        axes.scatter(*x[y == k].T, label=_name(k, class_names), zorder=3, **style)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, title="class")
+        label = _name(k, class_names) if k < LEGEND else None
+        axes.scatter(*x[y == k].T, label=label, zorder=3, **style)
+    heading = "class" if classes <= LEGEND else f"{LEGEND} of {classes} classes"
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, title=heading)
     return figure
 
 

@@ -13,6 +13,9 @@ import pytest
 
 import nnxp
 from nnxp.cli import main
+from nnxp.layers import Dense, Sigmoid
+from nnxp.losses import BinaryCrossentropy
+from nnxp.optimizers import Adam
 
 QUICK = ["--epochs", "2", "--progress", "off"]
 
@@ -66,7 +69,7 @@ def test_the_same_seed_gives_the_same_file():
 def test_backend_and_dtype(backend_name, capsys):
     name = backend_name.partition(":")[0]
     assert main(["train", "moons", *QUICK, "--backend", name, "--save", "m"]) == 0
-    assert f"; {name}, float32" in capsys.readouterr().out
+    assert f" on {name}, float32" in capsys.readouterr().out
     assert main(["evaluate", "m", "moons", "--dtype", "float64"]) == 0
 
 
@@ -121,14 +124,52 @@ class TestFiles:
         main(["train", "flowers.csv", *QUICK, "--save", "m"])
         Path("flowers.csv").write_text(Path("flowers.csv").read_text().replace("rose", "dahlia"))
         assert main(["evaluate", "m", "flowers.csv"]) == 1
-        assert re.search(r"does not know the classes \['dahlia'\]; it knows \['iris'", capsys.readouterr().err)
+        assert "does not know the classes dahlia; it knows iris, rose, tulip." in capsys.readouterr().err
 
     def test_regression_predicts_in_the_unit_of_the_file(self, capsys):
         x = np.random.default_rng(0).uniform(-1, 1, size=(200, 2))
         np.savez("houses.npz", x=x, y=250_000 + 90_000 * x[:, :1] - 30_000 * x[:, 1:])
         assert main(["train", "houses.npz", "--progress", "off", "--save", "m", "--json"]) == 0
-        model = nnxp.load("m")
-        assert abs(model.predict([[0.5, 0.5]])[0, 0] - 280_000) < 3_000
+        text = capsys.readouterr().out
+        assert "regression of 1 number from 2 features" in text
+        test = last_json(text)["test"]
+        assert "accuracy" not in test
+        assert test["rmse"] == pytest.approx(test["loss"] ** 0.5, rel=1e-3)
+        assert 0.99 < test["r2"] <= 1
+        assert test["rmse"] == pytest.approx(54_000 * (1 - test["r2"]) ** 0.5, rel=0.3)  # std(y) is about 55,000
+        assert abs(nnxp.load("m").predict([[0.5, 0.5]])[0, 0] - 280_000) < 3_000
+        assert main(["predict", "m", "houses.npz"]) == 0
+        rows = np.array([line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]], dtype=float)
+        assert rows.shape == (200, 3)
+        assert np.abs(rows[:, 1] - rows[:, 2]).max() < 10_000
+
+    def test_task(self, capsys):
+        lines = [f"{row},{row % 7}" for row in range(60)]
+        Path("t.csv").write_text("\n".join(lines))
+        assert main(["train", "t.csv", *QUICK]) == 0
+        assert "7 classes (0, 1, 2, 3, 4, and 2 more) from 1 features" in capsys.readouterr().out
+        assert main(["train", "t.csv", *QUICK, "--task", "regression"]) == 0
+        assert "regression of 1 number" in capsys.readouterr().out
+        Path("t.csv").write_text("\n".join(line + ".5" for line in lines))
+        assert main(["train", "t.csv", *QUICK, "--task", "classes"]) == 1
+        assert "they are no classes" in capsys.readouterr().err
+
+    def test_too_few_rows(self, capsys):
+        Path("one.csv").write_text("1,2,a")
+        assert main(["train", "one.csv"]) == 1
+        assert "one.csv holds 1 samples; training, validation and test need 10 at least." in capsys.readouterr().err
+
+    def test_a_sigmoid_answers_yes_or_no(self, capsys):
+        x = np.array([[-3.0], [-2.0], [2.0], [3.0]])
+        y = np.array([[0.0], [0.0], [1.0], [1.0]])
+        model = nnxp.Model([Dense(1), Sigmoid()], loss=BinaryCrossentropy(), optimizer=Adam(0.1))
+        model.fit(x, y, epochs=100, progress="off")
+        model.save("m")
+        np.savez("t.npz", x=x, y=y)
+        assert main(["predict", "m", "t.npz"]) == 0
+        header, *rows = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+        assert header == ["row", "class", "probability", "target"]
+        assert [row[1] for row in rows] == ["0", "0", "1", "1"]
 
 
 class TestErrors:
@@ -154,7 +195,8 @@ class TestErrors:
     def test_model_and_data_that_do_not_fit(self, capsys):
         main(["train", "moons", *QUICK, "--save", "m"])
         assert main(["evaluate", "m", "digits"]) == 1
-        assert re.search(r"ShapeError: Dense\(32\) expected x of shape \(batch, 2\)", capsys.readouterr().err)
+        error = "nnxp: ShapeError: The data has 64 features a sample, the model was trained on 2.\n"
+        assert capsys.readouterr().err == error
 
     @pytest.mark.parametrize("arguments", [[], ["nope"], ["train"], ["train", "digits", "--epochs", "0"]])
     def test_wrong_usage_is_status_2(self, arguments, capsys):

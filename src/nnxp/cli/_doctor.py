@@ -42,7 +42,7 @@ def print_report(findings: dict[str, Any]) -> None:
     print(f"nnxp {findings['nnxp']}, Python {findings['python']}, {findings['platform']}")
     print(f"NumPy {findings['numpy']} with {findings['blas']}")
     for name, value in findings["environment"].items():
-        print(f"  {name}={value} is set: it changes the speed of matrix products")
+        print(f"  {name}={value} is set: it changes the speed and the last digits of matrix products")
     for heading in ("backends", "extras"):
         print(f"{heading}:")
         width = max(map(len, findings[heading]))

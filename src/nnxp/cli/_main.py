@@ -21,9 +21,9 @@ from nnxp import __version__, data, plotting
 from nnxp._types import Array
 from nnxp.backend import Backend, get_backend
 from nnxp.cli import _doctor
-from nnxp.cli._recipes import NAMED, Recipe, named, of_table, read_table
+from nnxp.cli._recipes import NAMED, Recipe, named, of_table, read_table, some
 from nnxp.data import Table
-from nnxp.errors import DataError, FileFormatError, FileNotWritable, NnxpError
+from nnxp.errors import DataError, FileFormatError, FileNotWritable, NnxpError, ShapeError
 from nnxp.training import Model, load
 
 __all__ = ["main"]
@@ -62,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", _train, "train a network on data")
     train.add_argument("data", metavar="DATA", help=source)
+    train.add_argument(
+        "--task",
+        choices=("auto", "classes", "regression"),
+        default="auto",
+        help="what a file's targets are; auto: classes for names and for up to 50 different whole numbers",
+    )
     train.add_argument("--epochs", type=_positive, metavar="N", help="how often to go through the data")
     train.add_argument("--batch-size", type=_positive, metavar="N", help="samples an update")
     train.add_argument("--save", metavar="FILE", help="write the model (safetensors)")
@@ -105,27 +111,25 @@ def _positive(text: str) -> int:
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     backend = get_backend(options.backend, dtype=options.dtype or "float32", seed=options.seed)
-    recipe = _recipe(options.data, options.seed)
+    name, seed = options.data, options.seed
+    recipe = named(name, seed) if name in NAMED else of_table(name, seed, options.task)
     _check_outputs(options)
     epochs, batch_size = options.epochs or recipe.epochs, options.batch_size or recipe.batch_size
     model = recipe.model(backend)
     counts = ", ".join(f"{len(part.y):,} {name}" for name, part in recipe.splits._asdict().items())
-    print(f"{recipe.name}: {counts} samples; {backend.name}, {options.dtype or 'float32'}, seed {options.seed}")
+    print(f"{recipe.name}: {recipe.task}; {counts} samples")
+    print(f"{' -> '.join(map(str, recipe.layers))} on {backend.name}, {options.dtype or 'float32'}, seed {seed}")
     start = time.perf_counter()
     try:
         _fit(model, recipe, epochs, batch_size, options.progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_after_interrupt(model, recipe, epochs, options.save)) from None
     seconds = time.perf_counter() - start
-    test = model.evaluate(*recipe.splits.test)
-    print(f"{_sentence(test, recipe.splits.test.y, 'test')}; {epochs} epochs in {seconds:.1f} s")
+    test = _results(model, *recipe.splits.test)
+    print(f"{_sentence(test, len(recipe.splits.test.y), 'test')}; {epochs} epochs in {seconds:.1f} s")
     _write(model, recipe, options)
     outputs = {"saved": options.save, "plot": options.plot}
     return {"data": recipe.name, "backend": backend.name, "epochs": epochs, "seconds": seconds, "test": test} | outputs
-
-
-def _recipe(name: str, seed: int) -> Recipe:
-    return named(name, seed) if name in NAMED else of_table(name, seed)
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
@@ -177,40 +181,42 @@ def _write(model: Model, recipe: Recipe, options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     model = _load(options)
     x, y, what = _test_data(options.data, model)
-    results = model.evaluate(x, y)
-    print(_sentence(results, y, what))
+    results = _results(model, x, y)
+    print(_sentence(results, len(y), what))
     return {"model": options.model, "data": options.data, "samples": len(y), **results}
 
 
 def _predict(options: argparse.Namespace) -> dict[str, Any]:
     model = _load(options)
     x, y = _questions(options.data, model)
-    outputs = model.predict(x)
-    classes = model.loss.targets == "classes"
-    names = model.class_names
-    rows = []
-    for index, output in enumerate(outputs):
-        row: dict[str, Any] = {"row": index}
-        if classes:
-            best = int(output.argmax())
-            row |= {"class": names[best] if names else best, "probability": float(output[best])}
-        else:
-            row |= {"output": output.tolist()}
-        if y is not None:
-            row["target"] = _target(y[index], names if classes else None)
-        rows.append(row)
+    rows = [{"row": index, **_answer(model, output)} for index, output in enumerate(model.predict(x))]
+    if y is not None:
+        names = model.class_names if model.loss.targets == "classes" else None
+        for row, target in zip(rows, y, strict=True):
+            row["target"] = names[int(target)] if names else _plain(target)
     _print_rows(rows)
     return {"model": options.model, "data": options.data, "predictions": rows}
+
+
+def _answer(model: Model, output: Array) -> dict[str, Any]:
+    """A class with its probability, a yes or no with its probability, or numbers."""
+    if model.loss.targets == "classes":
+        best = int(output.argmax())
+        return {"class": model.class_names[best] if model.class_names else best, "probability": float(output[best])}
+    if model.loss.targets == "binary" and output.shape == (1,):
+        return {"class": int(output[0] > 0.5), "probability": float(output[0])}
+    return {"output": _plain(output)}
+
+
+def _plain(value: Array) -> Any:
+    """A number, or a list of them."""
+    return value.item() if value.size == 1 else value.tolist()
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
     print("\t".join(rows[0]))
     for row in rows:
-        print("\t".join(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
-
-
-def _target(value: Array, names: Sequence[str] | None) -> Any:
-    return names[int(value)] if names else value.tolist()
+        print("\t".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values()))
 
 
 def _load(options: argparse.Namespace) -> Model:
@@ -223,26 +229,37 @@ def _load(options: argparse.Namespace) -> Model:
 def _test_data(source: str, model: Model) -> tuple[Array, Array, str]:
     if source in NAMED:
         x, y = named(source, model.backend.rng.seed).splits.test
-        return x, y, "test"
+        return _shaped(x, model), y, "test"
     table = read_table(source)
     return _shaped(table.x, model), _labels(table, model), f"{source}:"
 
 
 def _questions(source: str, model: Model) -> tuple[Array, Array | None]:
+    """The samples of a data set, and their targets where it holds them."""
     if source in NAMED:
         return named(source, model.backend.rng.seed).splits.test
+    columns = prod(model.input_shape)
     with suppress(FileFormatError):  # a target that is a name is no feature
         features = data.load_features(source)
-        if prod(features.shape[1:]) == prod(model.input_shape):
+        if prod(features.shape[1:]) == columns and not _holds_targets(source):
             return _shaped(features, model), None
     table = read_table(source)
     return _shaped(table.x, model), _labels(table, model)
 
 
+def _holds_targets(source: str) -> bool:
+    """Whether a file names its targets: an NPZ file has a key for them, a CSV file only one more column."""
+    with suppress(FileFormatError):
+        return Path(source).suffix.lower() == ".npz" and read_table(source) is not None
+    return False
+
+
 def _shaped(x: Array, model: Model) -> Array:
-    """Rows of numbers as the model's samples, where their counts agree (images in a CSV file are flat)."""
-    flat = x.ndim == 2 and x.shape[1] == prod(model.input_shape)
-    return x.reshape(len(x), *model.input_shape) if flat else x
+    """Rows of numbers as the model's samples (images in a CSV file are flat)."""
+    found, expected = prod(x.shape[1:]), prod(model.input_shape)
+    if found != expected:
+        raise ShapeError(f"The data has {found} features a sample, the model was trained on {expected}.")
+    return x.reshape(len(x), *model.input_shape)
 
 
 def _labels(table: Table, model: Model) -> Array:
@@ -255,12 +272,30 @@ def _labels(table: Table, model: Model) -> Array:
     numbers = {name: number for number, name in enumerate(model.class_names)}
     unknown = sorted({str(name) for name in names} - numbers.keys())
     if unknown:
-        raise DataError(f"The model does not know the classes {unknown}; it knows {list(model.class_names)}.")
+        raise DataError(
+            f"The model does not know the classes {some(unknown)}; it knows {some(model.class_names)}. "
+            "Check that the data is of the kind that it was trained on, with the target in the last column."
+        )
     return np.array([numbers[str(name)] for name in names])
 
 
-def _sentence(results: dict[str, float], y: Array, what: str) -> str:
-    accuracy, count = results["accuracy"], np.asarray(y).size if np.asarray(y).ndim > 1 else len(y)
+def _results(model: Model, x: Array, y: Array) -> dict[str, float]:
+    """What ``evaluate`` says; for a regression also its error in the data's unit, and the share that it explains."""
+    results = model.evaluate(x, y)
+    if model.loss.targets == "real":
+        error, spread = model.predict(x) - np.asarray(y), np.asarray(y) - np.mean(y, axis=0)
+        squared = float(np.sum(error**2)), float(np.sum(spread**2))
+        results["rmse"] = float(np.sqrt(squared[0] / error.size))
+        results["r2"] = 1 - squared[0] / squared[1] if squared[1] else 0.0
+    return results
+
+
+def _sentence(results: dict[str, float], count: int, what: str) -> str:
+    if "rmse" in results:
+        return f"{what} root mean squared error {results['rmse']:.4g}, R² {results['r2']:.4f} ({count} samples)"
+    if "accuracy" not in results:
+        return f"{what} loss {results['loss']:.4g} ({count} samples)"
+    accuracy = results["accuracy"]
     return f"{what} accuracy {accuracy:.1%} ({round(accuracy * count)} of {count}), loss {results['loss']:.4f}"
 
 

@@ -20,11 +20,13 @@ from nnxp.losses import CategoricalCrossentropy, Loss, MeanSquaredError
 from nnxp.optimizers import Adam
 from nnxp.training import Model
 
-__all__ = ["NAMED", "Recipe", "named", "of_table", "read_table"]
+__all__ = ["NAMED", "Recipe", "named", "of_table", "read_table", "some"]
 
 _IMAGES_SHOWN = 12
 _WRONG_SHOWN = 3
 _MANY_CLASSES = 50
+_NAMES_SHOWN = 5
+_FEWEST_ROWS = 10
 _TOY_EPOCHS = 200
 
 
@@ -33,6 +35,8 @@ class Recipe:
     """Everything about one training but the backend."""
 
     name: str
+    task: str
+    """What is learned, for the first line that a person reads."""
     splits: Splits
     layers: Sequence[Layer]
     loss: Loss
@@ -51,7 +55,7 @@ class Recipe:
             self.layers,
             loss=self.loss,
             optimizer=Adam(self.learning_rate),
-            metrics=["accuracy"],
+            metrics=["accuracy"] if self.loss.targets == "classes" else [],
             backend=backend,
             input_scaling=self.input_scaling,
             class_names=self.class_names,
@@ -81,6 +85,7 @@ def named(name: str, seed: int) -> Recipe:
 def _digits(seed: int) -> Recipe:
     return Recipe(
         name="digits",
+        task="10 classes of images of 8 by 8",
         splits=data.digits(),
         layers=[Flatten(), Dropout(0.1), Dense(512), ReLU(), Dropout(0.5), Dense(10), Softmax()],
         loss=CategoricalCrossentropy(),
@@ -95,27 +100,39 @@ def _spiral(seed: int) -> Recipe:
     x, y = data.spiral(300, 3, seed=seed)
     decay = regularizers.L2(1e-4)
     hidden: list[Layer] = [Dense(64, weight_regularizer=decay), ReLU(), Dense(64, weight_regularizer=decay), ReLU()]
-    return _toy("spiral", data.split(x, y, seed=seed), [*hidden, Dense(3), Softmax()], CategoricalCrossentropy())
+    return _toy(
+        "spiral",
+        "3 classes in the plane",
+        data.split(x, y, seed=seed),
+        [*hidden, Dense(3), Softmax()],
+        CategoricalCrossentropy(),
+    )
 
 
 def _moons(seed: int) -> Recipe:
     x, y = data.moons(600, seed=seed)
-    return _toy(
-        "moons", data.split(x, y, seed=seed), [Dense(32), ReLU(), Dense(2), Softmax()], CategoricalCrossentropy()
-    )
+    layers = [Dense(32), ReLU(), Dense(2), Softmax()]
+    return _toy("moons", "2 classes in the plane", data.split(x, y, seed=seed), layers, CategoricalCrossentropy())
 
 
 def _sine(seed: int) -> Recipe:
     x, y = data.sine(1000)
     layers = [Dense(64), ReLU(), Dense(64), ReLU(), Dense(1)]
-    return _toy("sine", data.split(x, y, seed=seed), layers, MeanSquaredError(), draw=_draw_regression)
+    splits = data.split(x, y, seed=seed)
+    return _toy("sine", "regression of sin(2 pi x)", splits, layers, MeanSquaredError(), draw=_draw_regression)
 
 
 def _toy(
-    name: str, splits: Splits, layers: Sequence[Layer], loss: Loss, draw: Callable[[Model, Splits], Any] | None = None
+    name: str,
+    task: str,
+    splits: Splits,
+    layers: Sequence[Layer],
+    loss: Loss,
+    draw: Callable[[Model, Splits], Any] | None = None,
 ) -> Recipe:
     return Recipe(
         name=name,
+        task=task,
         splits=splits,
         layers=layers,
         loss=loss,
@@ -142,16 +159,21 @@ def read_table(path: str) -> Table:
     return readers[suffix](path)
 
 
-def of_table(path: str, seed: int) -> Recipe:
-    """A recipe for a file: classes for whole-number or named targets, else regression."""
+def of_table(path: str, seed: int, task: str) -> Recipe:
+    """A recipe for a file. The task "auto" is classes for names and for up to 50 different whole numbers."""
     table = read_table(path)
-    classes = _as_classes(table)
+    if len(table.y) < _FEWEST_ROWS:
+        raise DataError(
+            f"{path} holds {len(table.y)} samples; training, validation and test need {_FEWEST_ROWS} at least."
+        )
+    classes = None if task == "regression" and table.class_names is None else _as_classes(table, task)
     if classes is None:
         return _regression(Path(path).stem, table, seed)
     labels, names = classes
     splits = data.split(table.x, labels, seed=seed)
     return Recipe(
         name=Path(path).stem,
+        task=f"{len(names)} classes ({some(names)}) from {table.x[0].size} features",
         splits=splits,
         layers=[*_flat(table.x), Dense(64), ReLU(), Dense(len(names)), Softmax()],
         loss=CategoricalCrossentropy(),
@@ -169,6 +191,7 @@ def _regression(name: str, table: Table, seed: int) -> Recipe:
     splits = data.split(table.x, y, seed=seed)
     return Recipe(
         name=name,
+        task=f"regression of {y.shape[1]} number{'s' * (y.shape[1] > 1)} from {table.x[0].size} features",
         splits=splits,
         layers=[*_flat(table.x), Dense(64), ReLU(), Dense(64), ReLU(), Dense(y.shape[1])],
         loss=MeanSquaredError(),
@@ -185,14 +208,24 @@ def _flat(x: Array) -> list[Layer]:
     return [Flatten()] if x.ndim > 2 else []
 
 
-def _as_classes(table: Table) -> tuple[Array, tuple[str, ...]] | None:
+def some(names: Sequence[str]) -> str:
+    """A few of the names."""
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown}, and {len(names) - _NAMES_SHOWN} more"
+
+
+def _as_classes(table: Table, task: str) -> tuple[Array, tuple[str, ...]] | None:
     """Labels from 0 and the classes' names; None for a regression."""
     if table.class_names is not None:
         return table.y, table.class_names
     if table.y.ndim != 1 or table.y.dtype.kind not in "iu":
+        if task == "classes":
+            raise DataError("The targets are not whole numbers or names, so they are no classes; leave --task out.")
         return None
     found, labels = np.unique(table.y, return_inverse=True)
-    return None if len(found) > _MANY_CLASSES else (labels.astype(np.int64), tuple(map(str, found)))
+    return (
+        None if len(found) > _MANY_CLASSES and task != "classes" else (labels.astype(np.int64), tuple(map(str, found)))
+    )
 
 
 # -- pictures
@@ -210,12 +243,19 @@ def _draw_digits(model: Model, splits: Splits) -> Any:
 
 
 def _draw_plane(model: Model, splits: Splits) -> Any:
-    return plotting.decision_boundary(model.predict, *splits.test, class_names=model.class_names, title="Test samples")
+    x, y = splits.test
+    right = float((model.predict(x).argmax(axis=1) == y).mean())
+    title = f"{right:.1%} of {len(y)} test samples are right"
+    return plotting.decision_boundary(model.predict, x, y, class_names=model.class_names, title=title)
 
 
 def _draw_regression(model: Model, splits: Splits) -> Any:
     x, y = splits.test
-    return plotting.regression_fit(x, y, model.predict(x), title="Test samples")
+    prediction = model.predict(x)
+    error = float(np.sqrt(np.mean((prediction - y) ** 2)))
+    return plotting.regression_fit(
+        x, y, prediction, title=f"{len(y)} test samples, root mean squared error {error:.3g}"
+    )
 
 
 def _draw_history(model: Model, splits: Splits) -> Any:

@@ -109,7 +109,8 @@ def _numbers(path: Path, line: int, fields: list[str]) -> list[float]:
         column = next(k for k, text in enumerate(fields) if _number(text) is None)
         hint = "; line 1 is a header only if none of its features is a number" if line == 1 else ""
         raise FileFormatError(
-            f"{path}, line {line}, column {column + 1}: expected a number, got {_shown(fields[column])}{hint}."
+            f"{path}, line {line}, column {column + 1}: expected a number, got {_shown(fields[column])}{hint}; "
+            "fill in what is missing, and encode text as numbers."
         ) from error
 
 

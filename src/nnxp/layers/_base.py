@@ -7,6 +7,7 @@ built-in layers derive from `RecordedLayer`: they state their steps as records, 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import partial
+from math import prod
 from typing import Any
 
 from nnxp import _check
@@ -32,7 +33,8 @@ class Layer(ABC):
 
     >>> class Scale(Layer):
     ...     def build(self, input_shape, backend):
-    ...         self.factor = backend.xp.ones(input_shape, dtype=backend.dtype, device=backend.device)
+    ...         self.xp = backend.xp
+    ...         self.factor = self.xp.ones(input_shape, dtype=backend.dtype, device=backend.device)
     ...         return input_shape
     ...
     ...     def forward(self, x, *, training=False):
@@ -40,7 +42,7 @@ class Layer(ABC):
     ...         return x * self.factor
     ...
     ...     def backward(self, dy):
-    ...         self.d_factor = (dy * self.x).sum(axis=0)
+    ...         self.d_factor = self.xp.sum(dy * self.x, axis=0)
     ...         return dy * self.factor
     ...
     ...     def parameters(self):
@@ -126,7 +128,9 @@ class Layer(ABC):
         if got == expected:
             return "; for one sample use x[None]"
         if len(got) > 2 and len(expected) == 1:
-            return "; put Flatten() before it"
+            features = prod(got[1:])
+            other = "" if features == expected[0] else f", in a network built for {features} features"
+            return "; put Flatten() before it" + other
         return ""
 
 
@@ -154,10 +158,29 @@ def put(layer: Layer, arrays: Any, name: str, value: Array) -> None:
 
 
 def _opaque_forward(layer: Layer, training: bool, x: Array, *, out: Any = None) -> Array:
-    return layer.forward(x, training=training)
+    y = layer.forward(x, training=training)
+    _check_shape(layer, "forward", y, (x.shape[0], *(layer.output_shape or ())), "the shape that build returned")
+    return y
 
 
 def _opaque_backward(layer: Layer, names: tuple[str, ...], dy: Array, *, out: Any = None) -> Any:
     dx = layer.backward(dy)
-    gradients = layer.gradients()
-    return (dx, *(gradients[name] for name in names)) if names else dx
+    _check_shape(layer, "backward", dx, (dy.shape[0], *(layer.input_shape or ())), "the shape of its input")
+    if not names:
+        return dx
+    parameters, gradients = layer.parameters(), layer.gradients()
+    for name in names:
+        if name not in gradients:
+            raise ConfigurationError(
+                f"{layer}.gradients() lacks {name!r}; it has {sorted(gradients)}. Set it in backward."
+            )
+        what = f"gradients()[{name!r}]"
+        _check_shape(layer, what, gradients[name], _check.shape(parameters[name]), "the shape of the parameter")
+    return (dx, *(gradients[name] for name in names))
+
+
+def _check_shape(layer: Layer, what: str, array: Any, expected: Shape, why: str) -> None:
+    got = tuple(getattr(array, "shape", ()))
+    if got != tuple(expected) or array is None:
+        found = f"shape {got}" if array is not None else "None"
+        raise ShapeError(f"{layer}.{what} gave {found}, expected shape {tuple(expected)}, {why}.")

@@ -61,7 +61,7 @@ class Dense(RecordedLayer):
     def specify(self, input_shape: Shape) -> tuple[Shape, dict[str, ParameterSpec]]:
         wanted = "features" if self.input_size is None else str(self.input_size)
         if len(input_shape) != 1 or self.input_size not in (None, input_shape[0]):
-            remedy = "; put Flatten() before it" if len(input_shape) > 1 else ""
+            remedy = "; put Flatten() before it" if len(input_shape) > 1 else "" if input_shape else "; use x[:, None]"
             raise ShapeError(f"{self} expected x of shape (batch, {wanted}), got {batch_of(input_shape)}{remedy}.")
         return (self.units,), {
             "weights": ParameterSpec((input_shape[0], self.units), self.weight_initializer),

@@ -1,6 +1,7 @@
 """Layers one after another, as one layer."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend
@@ -38,7 +39,7 @@ class Sequential(Layer):
         shape, leaf = input_shape, backend.rng.layer
         for index, layer in enumerate(self.layers):
             try:
-                layer.input_shape, shape = shape, layer.build(shape, backend.for_layer(leaf))
+                layer.input_shape, shape = shape, _shape_of(layer, layer.build(shape, backend.for_layer(leaf)))
                 layer.output_shape = shape
             except NnxpError as error:
                 error.add_note(f"in layer {index} of the network")
@@ -75,3 +76,9 @@ class Sequential(Layer):
         for index, layer in reversed(list(enumerate(self.layers))):
             dy = layer.trace_backward(program, join(path, index), dy, training=training)
         return dy
+
+
+def _shape_of(layer: Layer, built: Any) -> Shape:
+    if not isinstance(built, tuple) or not all(isinstance(size, int) for size in built):
+        raise ConfigurationError(f"{layer}.build returned {built!r}, expected the output's shape, such as (64,).")
+    return built

@@ -145,7 +145,9 @@ class Model:
         shape = tuple(_check.positive_int("Model", "every size in input_shape", size) for size in input_shape)
         if self._engine is None:
             with _layers_kept(self.root):
-                self._engine = Engine(self.root, self.loss, self.optimizer, self.backend, shape)
+                engine = Engine(self.root, self.loss, self.optimizer, self.backend, shape)
+                _check_names(self.class_names, engine.output_shape)
+            self._engine = engine
         elif shape != self._engine.input_shape:
             raise ShapeError(
                 f"The model is built for samples of shape {self._engine.input_shape}, got {shape}; make a new "
@@ -415,6 +417,13 @@ def _layers_kept(root: Sequential) -> Iterator[None]:
             vars(leaf).clear()
             vars(leaf).update(attributes)
         raise
+
+
+def _check_names(names: tuple[str, ...] | None, output_shape: Shape) -> None:
+    if names is not None and (len(names),) != output_shape:
+        raise ConfigurationError(
+            f"Model: {len(names)} class_names for outputs of shape {output_shape}; name each output."
+        )
 
 
 def _pair(data: Any) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from nnxp import _check
 __all__ = ["Progress", "ProgressKind", "open_progress"]
 
 ProgressKind = Literal["auto", "bar", "lines", "off"]
-_BAR = "{desc} |{bar:18}| {elapsed}<{remaining}{postfix}"
+_BAR = "{desc} |{bar:14}| {elapsed}<{remaining}{postfix}"
 """Narrow enough that the numbers behind it are seen in 80 columns."""
 _LINES = 10
 """About how many lines a training prints, however many epochs it has."""
