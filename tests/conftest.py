@@ -35,6 +35,15 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"NNXP_REQUIRE_GPU=1, but cupy is not usable: {state}")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say aloud which backend was asked for and not tested: a row of skips is easily overlooked."""
+    for name in dict.fromkeys(spec.partition(":")[0] for spec in config.getoption("--backend").split(",")):
+        try:
+            nnxp.get_backend(name)
+        except BackendError as error:
+            terminalreporter.write_line(f"NOT TESTED: {error}", yellow=True, bold=True)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend_name" in metafunc.fixturenames:
         metafunc.parametrize("backend_name", metafunc.config.getoption("--backend").split(","), scope="session")

@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_file():
 def test_backend_and_dtype(backend_name, capsys):
     name = backend_name.partition(":")[0]
     assert main(["train", "moons", *QUICK, "--backend", name, "--save", "m"]) == 0
-    assert f" on {name}, float32" in capsys.readouterr().out
+    assert f"; {name}, float32" in capsys.readouterr().out
     assert main(["evaluate", "m", "moons", "--dtype", "float64"]) == 0
 
 

@@ -117,8 +117,9 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     epochs, batch_size = options.epochs or recipe.epochs, options.batch_size or recipe.batch_size
     model = recipe.model(backend)
     counts = ", ".join(f"{len(part.y):,} {name}" for name, part in recipe.splits._asdict().items())
-    print(f"{recipe.name}: {recipe.task}; {counts} samples")
-    print(f"{' -> '.join(map(str, recipe.layers))} on {backend.name}, {options.dtype or 'float32'}, seed {seed}")
+    print(f"{recipe.name}: {recipe.task}")
+    print(", ".join(str(layer).removesuffix("()") for layer in recipe.layers))
+    print(f"{counts} samples; {backend.name}, {options.dtype or 'float32'}, seed {seed}")
     start = time.perf_counter()
     try:
         _fit(model, recipe, epochs, batch_size, options.progress)
