@@ -124,6 +124,16 @@ class Model:
         return self._engine is not None
 
     @property
+    def engine(self) -> Engine:
+        """The arena, the plans and the update behind the model; there once it is built."""
+        if self._engine is None:
+            raise NotBuiltError(
+                "The model has no parameters yet: call build(input_shape), train it, or give the first layer "
+                "input_size."
+            )
+        return self._engine
+
+    @property
     def input_shape(self) -> Shape:
         """The shape of one sample."""
         return self.engine.input_shape
@@ -306,16 +316,6 @@ class Model:
     @property
     def _first(self) -> Layer:
         return next(leaf for _, leaf in self.root.leaves())
-
-    @property
-    def engine(self) -> Engine:
-        """The arena, the plans and the update behind the model; there once it is built."""
-        if self._engine is None:
-            raise NotBuiltError(
-                "The model has no parameters yet: call build(input_shape), train it, or give the first layer "
-                "input_size."
-            )
-        return self._engine
 
     def _features(self, x: Any, *, values: bool) -> Array:
         features, converted = convert_features(x, self._first, self.backend, self.input_scaling, warn=not self._warned)

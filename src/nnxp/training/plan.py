@@ -87,10 +87,11 @@ class Plan:
     def _bind(self, seen: Mapping[str, Any]) -> None:
         """Give each op that honours donations its buffers, now that the shapes are known."""
         self._unbound = False
-        shapes = {name: _check.shape(seen[name]) for step in self.records for name in step.outputs}
-        places = _place(self.records, shapes, self.network, self.backend.ops.honours)
-        if not self.backend.ops.honours:
+        honours = self.backend.ops.honours
+        if not honours:
             return
+        shapes = {name: _check.shape(seen[name]) for step in self.records for name in step.outputs}
+        places = _place(self.records, shapes, self.network, honours)
         sizes: dict[int, int] = {}
         for block, shape in places.values():
             sizes[block] = max(sizes.get(block, 0), prod(shape))
@@ -99,7 +100,6 @@ class Plan:
         buffers: dict[str, Array] = {name: self.gradients[key] for name, key in self.network.targets.items()}
         for name, (block, shape) in places.items():
             buffers[name] = self.backend.xp.reshape(self.workspace[str(block)][: prod(shape)], shape)
-        honours = self.backend.ops.honours
         self.calls = [
             self._call(step, tuple(buffers.get(name) if step.op in honours else None for name in step.outputs))
             for step in self.records
