@@ -66,8 +66,8 @@ def test_the_same_seed_gives_the_same_file():
     assert Path("a").read_bytes() == Path("b").read_bytes()
 
 
-def test_backend_and_dtype(backend_name, capsys):
-    name = backend_name.partition(":")[0]
+def test_backend_and_dtype(backend, capsys):
+    name = backend.name
     assert main(["train", "moons", *QUICK, "--backend", name, "--save", "m"]) == 0
     assert f"; {name}, float32" in capsys.readouterr().out
     assert main(["evaluate", "m", "moons", "--dtype", "float64"]) == 0
