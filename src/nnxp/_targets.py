@@ -7,35 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from nnxp import _check
 from nnxp._check import dtype_name, shape
 from nnxp._types import Array, Shape
-from nnxp.backend import Backend, namespace_of, to_host
+from nnxp._values import first_bad, numbers
+from nnxp.backend import Backend, namespace_of
 from nnxp.errors import DataError, DtypeError, ShapeError
 
-__all__ = ["class_targets", "first_bad", "numbers", "probability_targets", "real_targets"]
+__all__ = ["class_targets", "probability_targets", "real_targets"]
 
 _ROW_SUM_TOLERANCE = 1e-3
-
-
-def numbers(owner: str, name: str, a: Any) -> Array:
-    """``a`` as an array of real numbers or booleans, of whatever library it is; lists become host arrays."""
-    xp = namespace_of(a)
-    try:
-        raw = to_host(a) if xp is None else a
-    except (TypeError, ValueError) as error:
-        why = _check.one_line(error).rstrip(".")
-        raise DtypeError(
-            f"{owner} expected {name} to be an array of numbers, got {type(a).__name__}: {why}."
-        ) from error
-    isdtype = (xp or np).isdtype
-    if isdtype(raw.dtype, ("real floating", "integral", "bool")):
-        return raw
-    if isdtype(raw.dtype, "complex floating"):
-        what = dtype_name(raw.dtype)
-        raise DtypeError(f"{owner} expected {name} of real numbers, got {what}; use {name}.real or encode it.")
-    what = type(a).__name__ if xp is None else f"dtype {raw.dtype.name}"
-    raise DtypeError(f"{owner} expected {name} to be an array of numbers, got {what}; encode it as numbers first.")
 
 
 def class_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
@@ -87,18 +67,6 @@ def real_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, value
     if values:
         _require(owner, "y", backend.xp.isfinite(y), y, "finite values", "drop or fill those rows", backend)
     return y
-
-
-def first_bad(good: Array, x: Array, backend: Backend) -> tuple[str, object]:
-    """Where the mask is first false, as text, and the value there."""
-    flat = backend.to_numpy(backend.xp.reshape(good, (-1,)))
-    position = int((~flat).argmax())
-    value = backend.to_numpy(backend.xp.reshape(x, (-1,)))[position].item()
-    index = []
-    for size in reversed(x.shape):
-        position, place = divmod(position, int(size))
-        index.append(place)
-    return "[" + ", ".join(map(str, reversed(index))) + "]", value
 
 
 def _class_rows(owner: str, y: Array, backend: Backend, *, values: bool) -> Array:

@@ -1,6 +1,6 @@
 """Words for types. An array belongs to whichever library made it, so its type is not ours to name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
@@ -20,6 +20,3 @@ Arrays: TypeAlias = dict[str, Array]
 
 Op: TypeAlias = Callable[..., Any]
 """A function from arrays to arrays; it takes ``out=`` and may ignore it."""
-
-Json: TypeAlias = Mapping[str, Any]
-"""What can stand in a JSON object."""

@@ -171,8 +171,7 @@ def _encode(value: Any, where: str) -> Any:
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"save: {where} holds {value!r}, which cannot be written as plain data ({_check.one_line(error)}). "
-            "Keep each "
-            "constructor argument as an attribute of the same name."
+            "Keep each constructor argument as an attribute of the same name."
         ) from error
     name = type(value).__name__
     return {"class": name} | {key: _encode(item, f"{where}.{name}.{key}") for key, item in arguments.items()}

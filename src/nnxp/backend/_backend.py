@@ -72,11 +72,11 @@ class Backend:
         Floating values take this backend's dtype; integers and booleans keep theirs. ``dtype`` overrides both.
         """
         if self.owns(a):
-            if dtype is None and a.dtype == self.dtype:  # the usual case, in every step
+            wanted = self.dtype if dtype is None else dtype
+            if a.dtype == wanted or (dtype is None and not self.is_floating(a.dtype)):
                 return a
-            wanted = dtype if dtype is not None else self.dtype if self.is_floating(a.dtype) else a.dtype
             with self.quiet():  # a number that is too large becomes infinite, which the caller's checks name
-                return a if a.dtype == wanted else self.xp.astype(a, wanted)
+                return self.xp.astype(a, wanted)
         host = to_host(a)
         if host.dtype.kind not in _NUMBERS:
             raise DtypeError(f"expected numbers, got {host.dtype.name} values")

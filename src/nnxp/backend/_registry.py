@@ -110,6 +110,7 @@ def get_backend(
         return backend
     xp, name = _namespace(backend)
     adapter = _adapter(xp, name, device)
+    kernels = _kernel_set(name, kernels)
     device = xp.zeros(1).device if device is None else device
     return Backend(
         name=name,
@@ -118,8 +119,8 @@ def get_backend(
         dtype=_dtype(xp, name, dtype, device),
         integer_dtype=xp.__array_namespace_info__().default_dtypes(device=device)["integral"],
         rng=Rng(seed),
-        ops=_ops(xp, name, kernels),
-        kernels=_kernel_set(name, kernels),
+        ops=_ops(xp, kernels),
+        kernels=kernels,
         adapter=adapter,
     )
 
@@ -200,9 +201,9 @@ def _kernel_set(name: str, kernels: str) -> str:
     return kernels
 
 
-def _ops(xp: Namespace, name: str, kernels: str) -> Ops:
+def _ops(xp: Namespace, kernels: str) -> Ops:
     ops = reference.table(xp)
-    return numpy_kernels.table(ops) if _kernel_set(name, kernels) == "numpy" else ops
+    return numpy_kernels.table(ops) if kernels == "numpy" else ops
 
 
 def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:

@@ -21,7 +21,7 @@ from nnxp import __version__, data, plotting
 from nnxp._types import Array
 from nnxp.backend import Backend, get_backend
 from nnxp.cli import _doctor
-from nnxp.cli._recipes import NAMED, Recipe, named, of_table, read_table, some
+from nnxp.cli._recipes import NAMED, Recipe, of_table, read_table, some
 from nnxp.data import Table
 from nnxp.errors import DataError, FileFormatError, FileNotWritable, NnxpError, ShapeError
 from nnxp.training import Model, load
@@ -112,7 +112,7 @@ def _positive(text: str) -> int:
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     backend = get_backend(options.backend, dtype=options.dtype or "float32", seed=options.seed)
     name, seed = options.data, options.seed
-    recipe = named(name, seed) if name in NAMED else of_table(name, seed, options.task)
+    recipe = NAMED[name](seed) if name in NAMED else of_table(name, seed, options.task)
     _check_outputs(options)
     epochs, batch_size = options.epochs or recipe.epochs, options.batch_size or recipe.batch_size
     model = recipe.model(backend)
@@ -181,9 +181,9 @@ def _write(model: Model, recipe: Recipe, options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     model = _load(options)
-    x, y, what = _test_data(options.data, model)
+    x, y = _test_data(options.data, model)
     results = _results(model, x, y)
-    print(_sentence(results, len(y), what))
+    print(_sentence(results, len(y), "test" if options.data in NAMED else f"{options.data}:"))
     return {"model": options.model, "data": options.data, "samples": len(y), **results}
 
 
@@ -227,32 +227,26 @@ def _load(options: argparse.Namespace) -> Model:
     return load(options.model, backend=backend)
 
 
-def _test_data(source: str, model: Model) -> tuple[Array, Array, str]:
+def _test_data(source: str, model: Model) -> tuple[Array, Array]:
+    """The test split of a data set that has a name, or all of a file."""
     if source in NAMED:
-        x, y = named(source, model.backend.rng.seed).splits.test
-        return _shaped(x, model), y, "test"
-    table = read_table(source)
-    return _shaped(table.x, model), _labels(table, model), f"{source}:"
-
-
-def _questions(source: str, model: Model) -> tuple[Array, Array | None]:
-    """The samples of a data set, and their targets where it holds them."""
-    if source in NAMED:
-        return named(source, model.backend.rng.seed).splits.test
-    columns = prod(model.input_shape)
-    with suppress(FileFormatError):  # a target that is a name is no feature
-        features = data.load_features(source)
-        if prod(features.shape[1:]) == columns and not _holds_targets(source):
-            return _shaped(features, model), None
+        x, y = NAMED[source](model.backend.rng.seed).splits.test
+        return _shaped(x, model), y
     table = read_table(source)
     return _shaped(table.x, model), _labels(table, model)
 
 
-def _holds_targets(source: str) -> bool:
-    """Whether a file names its targets: an NPZ file has a key for them, a CSV file only one more column."""
-    with suppress(FileFormatError):
-        return Path(source).suffix.lower() == ".npz" and read_table(source) is not None
-    return False
+def _questions(source: str, model: Model) -> tuple[Array, Array | None]:
+    """The samples of a data set, and their targets where it holds them: as a key of NPZ, as a last column of CSV."""
+    if Path(source).suffix.lower() == ".npz":
+        with suppress(FileFormatError):
+            return _test_data(source, model)
+    if source not in NAMED:
+        with suppress(FileFormatError):  # a target that is a name is no feature
+            features = data.load_features(source)
+            if prod(features.shape[1:]) == prod(model.input_shape):
+                return _shaped(features, model), None
+    return _test_data(source, model)
 
 
 def _shaped(x: Array, model: Model) -> Array:

@@ -20,7 +20,7 @@ from nnxp.losses import CategoricalCrossentropy, Loss, MeanSquaredError
 from nnxp.optimizers import Adam
 from nnxp.training import Model
 
-__all__ = ["NAMED", "Recipe", "named", "of_table", "read_table", "some"]
+__all__ = ["NAMED", "Recipe", "of_table", "read_table", "some"]
 
 _IMAGES_SHOWN = 12
 _WRONG_SHOWN = 3
@@ -75,11 +75,6 @@ class Recipe:
         last.weights = to_numpy(last.weights) / scaling.factor
         last.biases = to_numpy(last.biases) / scaling.factor + scaling.offset
         model.optimizer = model.optimizer  # its memory is of the other unit
-
-
-def named(name: str, seed: int) -> Recipe:
-    """The recipe of a data set that has a name."""
-    return NAMED[name](seed)
 
 
 def _digits(seed: int) -> Recipe:
@@ -144,6 +139,7 @@ def _toy(
 
 
 NAMED: Mapping[str, Callable[[int], Recipe]] = {"digits": _digits, "spiral": _spiral, "moons": _moons, "sine": _sine}
+"""The recipes of data sets that have a name, each a function of the seed."""
 
 
 # -- a user's own table
@@ -223,9 +219,9 @@ def _as_classes(table: Table, task: str) -> tuple[Array, tuple[str, ...]] | None
             raise DataError("The targets are not whole numbers or names, so they are no classes; leave --task out.")
         return None
     found, labels = np.unique(table.y, return_inverse=True)
-    return (
-        None if len(found) > _MANY_CLASSES and task != "classes" else (labels.astype(np.int64), tuple(map(str, found)))
-    )
+    if len(found) > _MANY_CLASSES and task != "classes":
+        return None
+    return labels.astype(np.int64), tuple(map(str, found))
 
 
 # -- pictures
@@ -253,9 +249,8 @@ def _draw_regression(model: Model, splits: Splits) -> Any:
     x, y = splits.test
     prediction = model.predict(x)
     error = float(np.sqrt(np.mean((prediction - y) ** 2)))
-    return plotting.regression_fit(
-        x, y, prediction, title=f"{len(y)} test samples, root mean squared error {error:.3g}"
-    )
+    title = f"{len(y)} test samples, root mean squared error {error:.3g}"
+    return plotting.regression_fit(x, y, prediction, title=title)
 
 
 def _draw_history(model: Model, splits: Splits) -> Any:

@@ -152,8 +152,8 @@ def put(layer: Layer, arrays: Any, name: str, value: Array) -> None:
     if arrays()[name] is not value:
         raise ConfigurationError(
             f"{layer}: {arrays.__name__}()[{name!r}] must be an attribute of the layer, or an entry of a "
-            "dictionary that it "
-            f"keeps, so that a model can replace the array; store it as self.{name}."
+            "dictionary that it keeps, so "
+            f"that a model can replace the array; store it as self.{name}."
         )
 
 

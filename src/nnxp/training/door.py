@@ -6,8 +6,8 @@ from math import prod
 from typing import Any
 
 from nnxp import _check
-from nnxp._targets import first_bad, numbers
 from nnxp._types import Array
+from nnxp._values import first_bad, numbers
 from nnxp.backend import Backend
 from nnxp.data import Scaling
 from nnxp.errors import ConversionWarning, DataError, ShapeError

@@ -11,7 +11,7 @@ from nnxp.backend import Backend
 from nnxp.layers import Layer, RecordedLayer
 from nnxp.layers._base import join
 from nnxp.losses import Loss
-from nnxp.ops.record import Moment
+from nnxp.ops.record import Moment, results
 from nnxp.optimizers import Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
 from nnxp.training.plan import Plan
@@ -100,22 +100,23 @@ class Engine:
         return plan
 
     def _run_update(self) -> None:
-        flat = {"w": self.parameters, "g": self.gradients, **self.slots}
-        values = {name: buffer.flat for name, buffer in flat.items()} | self.optimizer.scalars(
-            self.step - self.optimizer_start
-        )
+        ops, buffers = self.backend.ops, self._trained | {"g": self.gradients}
+        values: dict[str, Any] = {name: buffer.flat for name, buffer in buffers.items()}
+        values |= self.optimizer.scalars(self.step - self.optimizer_start)
         for step in self.optimizer.records():
-            buffers = tuple(flat[name].flat for name in step.outputs) if step.op in self.backend.ops.honours else None
-            arguments = [values[name] for name in step.inputs]
-            if len(step.outputs) == 1:
-                returned = (step.function(self.backend.ops)(*arguments, out=buffers and buffers[0]),)
-            else:
-                returned = step.function(self.backend.ops)(*arguments, out=buffers)
-            for name, value in zip(step.outputs, returned, strict=True):
-                flat[name].replace(value)
-                values[name] = flat[name].flat
+            out = tuple(values[name] for name in step.outputs)
+            donation = (out if len(out) > 1 else out[0]) if step.op in ops.honours else None
+            returned = step.function(ops)(*[values[name] for name in step.inputs], out=donation)
+            for name, value in results(step, returned):
+                buffers[name].replace(value)
+                values[name] = buffers[name].flat
         if not self.backend.writable:  # the arrays are new ones: layers that hold them by themselves must be told
             self._hand_out([(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)])
+
+    @property
+    def _trained(self) -> dict[str, Buffer]:
+        """The buffers that an update changes, by the names that optimizers use."""
+        return {"w": self.parameters, **self.slots}
 
     def learning_rate(self) -> float:
         """The rate of the next update."""
@@ -145,7 +146,7 @@ class Engine:
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of what training changes; ``into`` lends its memory."""
         flats = {}
-        for name, buffer in {"w": self.parameters, **self.slots}.items():
+        for name, buffer in self._trained.items():
             if into is None or into.optimizer is not self.optimizer or not self.backend.writable:
                 flats[name] = buffer.copy()
             else:
@@ -157,7 +158,7 @@ class Engine:
         """Put everything back to the snapshot."""
         if snapshot.optimizer is not self.optimizer:
             self.use(snapshot.optimizer)
-        for name, buffer in {"w": self.parameters, **self.slots}.items():
+        for name, buffer in self._trained.items():
             buffer.replace(snapshot.flats[name])
         self.remember(snapshot.remembered)
         self._hand_out(self._leaves)

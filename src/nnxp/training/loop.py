@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from nnxp._types import Array
@@ -46,8 +47,8 @@ class _Tally:
         read = self.engine.backend.read
         data_losses = read(self.data_losses)
         losses = read(self.losses) if self.losses[0] is not self.data_losses[0] else data_losses
-        mean = self.engine.loss.reduction == "mean"
-        weights = [size / sum(self.sizes) for size in self.sizes] if mean else [1.0] * len(self.sizes)
+        total, mean = sum(self.sizes), self.engine.loss.reduction == "mean"
+        weights = [size / total if mean else 1.0 for size in self.sizes]
         data_loss = sum(w * value for w, value in zip(weights, data_losses, strict=True))
         loss = sum(w * value for w, value in zip(weights, losses, strict=True))
         if penalty_once:
@@ -122,7 +123,7 @@ class Fit:
             progress.batch_done()
             interrupt.raise_if_requested()
         logs = tally.read(penalty_once=False)
-        if not abs(logs["loss"]) < float("inf") or not self.engine.all_finite():
+        if not isfinite(logs["loss"]) or not self.engine.all_finite():
             raise TrainingError(self._diverged(epoch, logs["loss"]))
         if self.validation is not None:
             validation = evaluate(self.engine, self.metrics, *self.validation, self.batch_size)
@@ -141,11 +142,10 @@ class Fit:
         yield from ((take(self.x, order[part]), take(self.y, order[part])) for part in parts)
 
     def _diverged(self, epoch: int, loss: float) -> str:
-        what = f"the loss is {loss}" if not abs(loss) < float("inf") else "a parameter is not a finite number"
+        what = "a parameter is not a finite number" if isfinite(loss) else f"the loss is {loss}"
         back = f"as it was after epoch {epoch}" if epoch else "as it was before training"
         rate = self.engine.learning_rate()
         return (
-            f"Training diverged in epoch {epoch + 1}: {what}. The model is {back}. Lower the learning rate (now "
-            f"{rate:g}), "
-            "scale the inputs, or clip the gradients (clip_norm=1.0)."
+            f"Training diverged in epoch {epoch + 1}: {what}. The model is {back}. "
+            f"Lower the learning rate (now {rate:g}), scale the inputs, or clip the gradients (clip_norm=1.0)."
         )
