@@ -9,6 +9,7 @@ __all__ = [
     "ConfigurationError",
     "ConversionWarning",
     "DataError",
+    "DownloadError",
     "DtypeError",
     "FileFormatError",
     "FileNotFound",
@@ -72,6 +73,10 @@ class FileNotFound(NnxpError, FileNotFoundError):
 
 class FileNotWritable(NnxpError, OSError):
     """A file could not be written; what stood there before is whole."""
+
+
+class DownloadError(NnxpError, ConnectionError):
+    """A file could not be downloaded; the message names each mirror's reason and what to do by hand."""
 
 
 class ConversionWarning(UserWarning):

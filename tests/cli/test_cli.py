@@ -176,7 +176,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["train", "nope"], r"DataError: Data must be one of digits, spiral, moons, sine, or a file"),
+            (
+                ["train", "nope"],
+                r"DataError: Data must be one of digits, spiral, moons, sine, mnist, fashion-mnist, or a file",
+            ),
             (["train", "nope.csv"], r"FileNotFound: .*nope\.csv"),
             (["train", "digits", "--backend", "nope"], r"no backend 'nope'\. Usable here: numpy"),
             (["train", "digits", "--plot", "p.gif"], r"p\.gif ends in '\.gif'; a picture is saved as \.png"),

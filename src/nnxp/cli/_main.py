@@ -21,7 +21,7 @@ from nnxp import __version__, data, plotting
 from nnxp._types import Array
 from nnxp.backend import Backend, get_backend
 from nnxp.cli import _doctor
-from nnxp.cli._recipes import NAMED, Recipe, of_table, read_table, some
+from nnxp.cli._recipes import FROM_FOLDERS, NAMED, Recipe, of_name, of_table, read_table, some
 from nnxp.data import Table
 from nnxp.errors import DataError, FileFormatError, FileNotWritable, NnxpError, ShapeError
 from nnxp.training import Model, load
@@ -33,7 +33,7 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     try:
         result = options.run(options)
         if options.json:
@@ -50,6 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    options = _parser().parse_args(arguments)
+    if getattr(options, "data_folder", None) is not None and options.data not in FROM_FOLDERS:
+        options.refuse(f"argument --data-folder: only {' and '.join(FROM_FOLDERS)} have one, not {options.data!r}")
+    return options
+
+
 def _notes(error: BaseException) -> list[str]:
     return [f"({note})" for note in getattr(error, "__notes__", [])]
 
@@ -61,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     source = f"{', '.join(NAMED)}, or a file: FILE.csv (target in the last column) or FILE.npz (keys x and y)"
 
     train = _command(commands, "train", _train, "train a network on data")
-    train.add_argument("data", metavar="DATA", help=source)
+    _data_options(train, source)
     train.add_argument(
         "--task",
         choices=("auto", "classes", "regression"),
@@ -80,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = _command(commands, "predict", _predict, "ask a saved model")
     for command, what in ((evaluate, source), (predict, f"{source}; a file for predict may leave the target out")):
         command.add_argument("model", metavar="MODEL", help="a file that nnxp train --save wrote")
-        command.add_argument("data", metavar="DATA", help=what)
+        _data_options(command, what)
         _backend_options(command)
 
     _command(commands, "doctor", _run_doctor, "say what works here, and what to do where something does not")
@@ -90,8 +97,14 @@ def _parser() -> argparse.ArgumentParser:
 def _command(commands: Any, name: str, run: Callable[..., Any], text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, refuse=parser.error)
     return parser
+
+
+def _data_options(parser: argparse.ArgumentParser, source: str) -> None:
+    parser.add_argument("data", metavar="DATA", help=source)
+    what = f"where the files of {' or '.join(FROM_FOLDERS)} are (default: a cache, into which they are downloaded)"
+    parser.add_argument("--data-folder", metavar="DIR", help=what)
 
 
 def _backend_options(parser: argparse.ArgumentParser) -> None:
@@ -111,15 +124,14 @@ def _positive(text: str) -> int:
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     backend = get_backend(options.backend, dtype=options.dtype or "float32", seed=options.seed)
-    name, seed = options.data, options.seed
-    recipe = NAMED[name](seed) if name in NAMED else of_table(name, seed, options.task)
     _check_outputs(options)
+    recipe = _recipe(options)
     epochs, batch_size = options.epochs or recipe.epochs, options.batch_size or recipe.batch_size
     model = recipe.model(backend)
     counts = ", ".join(f"{len(part.y):,} {name}" for name, part in recipe.splits._asdict().items())
     print(f"{recipe.name}: {recipe.task}")
     print(", ".join(str(layer).removesuffix("()") for layer in recipe.layers))
-    print(f"{counts} samples; {backend.name}, {options.dtype or 'float32'}, seed {seed}")
+    print(f"{counts} samples; {backend.name}, {options.dtype or 'float32'}, seed {options.seed}")
     start = time.perf_counter()
     try:
         _fit(model, recipe, epochs, batch_size, options.progress)
@@ -133,8 +145,14 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     return {"data": recipe.name, "backend": backend.name, "epochs": epochs, "seconds": seconds, "test": test} | outputs
 
 
+def _recipe(options: argparse.Namespace) -> Recipe:
+    if options.data in NAMED:
+        return of_name(options.data, options.seed, options.data_folder, options.progress)
+    return of_table(options.data, options.seed, options.task)
+
+
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Say now, not after the training, that a result could not be written."""
+    """Say now, not after a download and the training, that a result could not be written."""
     for path in filter(None, (options.save, options.plot)):
         folder = Path(path).absolute().parent
         if not folder.is_dir() or Path(path).is_dir() or not os.access(folder, os.W_OK):
@@ -181,7 +199,7 @@ def _write(model: Model, recipe: Recipe, options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     model = _load(options)
-    x, y = _test_data(options.data, model)
+    x, y = _test_data(options, model)
     results = _results(model, x, y)
     print(_sentence(results, len(y), "test" if options.data in NAMED else f"{options.data}:"))
     return {"model": options.model, "data": options.data, "samples": len(y), **results}
@@ -189,7 +207,7 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 def _predict(options: argparse.Namespace) -> dict[str, Any]:
     model = _load(options)
-    x, y = _questions(options.data, model)
+    x, y = _questions(options, model)
     rows = [{"row": index, **_answer(model, output)} for index, output in enumerate(model.predict(x))]
     if y is not None:
         names = model.class_names if model.loss.targets == "classes" else None
@@ -227,26 +245,26 @@ def _load(options: argparse.Namespace) -> Model:
     return load(options.model, backend=backend)
 
 
-def _test_data(source: str, model: Model) -> tuple[Array, Array]:
+def _test_data(options: argparse.Namespace, model: Model) -> tuple[Array, Array]:
     """The test split of a data set that has a name, or all of a file."""
-    if source in NAMED:
-        x, y = NAMED[source](model.backend.rng.seed).splits.test
+    if options.data in NAMED:
+        x, y = of_name(options.data, model.backend.rng.seed, options.data_folder).splits.test
         return _shaped(x, model), y
-    table = read_table(source)
+    table = read_table(options.data)
     return _shaped(table.x, model), _labels(table, model)
 
 
-def _questions(source: str, model: Model) -> tuple[Array, Array | None]:
+def _questions(options: argparse.Namespace, model: Model) -> tuple[Array, Array | None]:
     """The samples of a data set, and their targets where it holds them: as a key of NPZ, as a last column of CSV."""
-    if Path(source).suffix.lower() == ".npz":
+    if Path(options.data).suffix.lower() == ".npz":
         with suppress(FileFormatError):
-            return _test_data(source, model)
-    if source not in NAMED:
+            return _test_data(options, model)
+    if options.data not in NAMED:
         with suppress(FileFormatError):  # a target that is a name is no feature
-            features = data.load_features(source)
+            features = data.load_features(options.data)
             if prod(features.shape[1:]) == prod(model.input_shape):
                 return _shaped(features, model), None
-    return _test_data(source, model)
+    return _test_data(options, model)
 
 
 def _shaped(x: Array, model: Model) -> Array:

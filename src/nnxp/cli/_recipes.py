@@ -5,6 +5,7 @@ The digits' hyper-parameters were chosen on the validation split.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nnxp.losses import CategoricalCrossentropy, Loss, MeanSquaredError
 from nnxp.optimizers import Adam
 from nnxp.training import Model
 
-__all__ = ["NAMED", "Recipe", "of_table", "read_table", "some"]
+__all__ = ["FROM_FOLDERS", "NAMED", "Recipe", "of_name", "of_table", "read_table", "some"]
 
 _IMAGES_SHOWN = 12
 _WRONG_SHOWN = 3
@@ -87,7 +88,31 @@ def _digits(seed: int) -> Recipe:
         learning_rate=1e-3,
         epochs=150,
         batch_size=32,
-        draw=_draw_digits,
+        draw=partial(_draw_images, "Handwritten digits"),
+    )
+
+
+def _mnist(folder: str | None, progress: str) -> Recipe:
+    return _family("mnist", "images", data.mnist(folder, progress=progress), "Handwritten digits")
+
+
+def _fashion_mnist(folder: str | None, progress: str) -> Recipe:
+    splits = data.fashion_mnist(folder, progress=progress)
+    return _family("fashion-mnist", "images of clothing", splits, "Articles of clothing", data.FASHION_CLASSES)
+
+
+def _family(name: str, images: str, splits: Splits, title: str, class_names: tuple[str, ...] | None = None) -> Recipe:
+    return Recipe(
+        name=name,
+        task=f"10 classes of {images} of 28 by 28",
+        splits=splits,
+        layers=[Flatten(), Dropout(0.1), Dense(512), ReLU(), Dropout(0.5), Dense(10), Softmax()],
+        loss=CategoricalCrossentropy(),
+        learning_rate=1e-3,
+        epochs=20,
+        batch_size=128,
+        draw=partial(_draw_images, title),
+        class_names=class_names,
     )
 
 
@@ -138,8 +163,18 @@ def _toy(
     )
 
 
-NAMED: Mapping[str, Callable[[int], Recipe]] = {"digits": _digits, "spiral": _spiral, "moons": _moons, "sine": _sine}
-"""The recipes of data sets that have a name, each a function of the seed."""
+_MADE: Mapping[str, Callable[[int], Recipe]] = {"digits": _digits, "spiral": _spiral, "moons": _moons, "sine": _sine}
+_READ: Mapping[str, Callable[[str | None, str], Recipe]] = {"mnist": _mnist, "fashion-mnist": _fashion_mnist}
+
+FROM_FOLDERS = tuple(_READ)
+"""The data sets that a user's folder may hold; without one, they are downloaded."""
+NAMED = (*_MADE, *_READ)
+"""The data sets that have a name."""
+
+
+def of_name(name: str, seed: int, folder: str | None = None, progress: str = "auto") -> Recipe:
+    """The recipe of a data set that has a name. Its data is made, read or downloaded now."""
+    return _READ[name](folder, progress) if name in _READ else _MADE[name](seed)
 
 
 # -- a user's own table
@@ -227,15 +262,16 @@ def _as_classes(table: Table, task: str) -> tuple[Array, tuple[str, ...]] | None
 # -- pictures
 
 
-def _draw_digits(model: Model, splits: Splits) -> Any:
+def _draw_images(what: str, model: Model, splits: Splits) -> Any:
     x, y = splits.test
     predictions = model.predict(x).argmax(axis=1)
     wrong = np.flatnonzero(predictions != y)[:_WRONG_SHOWN]
     first = np.setdiff1d(np.arange(len(y)), wrong)[: _IMAGES_SHOWN - len(wrong)]
     shown = np.sort(np.concatenate([first, wrong]))
     accuracy = float((predictions == y).mean())
-    title = f"Handwritten digits: {accuracy:.1%} of {len(y)} test images are right"
-    return plotting.report(model.history, x[shown], y[shown], predictions[shown], title=title)
+    title = f"{what}: {accuracy:.1%} of {len(y)} test images are right"
+    names = model.class_names
+    return plotting.report(model.history, x[shown], y[shown], predictions[shown], class_names=names, title=title)
 
 
 def _draw_plane(model: Model, splits: Splits) -> Any:
