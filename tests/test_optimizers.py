@@ -11,7 +11,7 @@ from nnxp import optimizers
 from nnxp.backend import Backend
 from nnxp.errors import ConfigurationError
 from nnxp.ops.record import run
-from nnxp.optimizers import SGD, Adam, Optimizer
+from nnxp.optimizers import SGD, Adagrad, Adam, GradientOptimizer, Optimizer, RandomSearch, RMSprop
 from nnxp.schedules import InverseTimeDecay
 
 ROUNDINGS = 1e-6
@@ -84,6 +84,67 @@ UPDATES = [
         SGD(0.1, clip_norm=1.0, clip_value=1.0),
         {"w": [1 - 0.05 / sqrt(1.25) - 0.1 / sqrt(2), -1 + 0.1 / sqrt(1.25) - 0.1 / sqrt(2)]},
     ),
+    (
+        # c: 0.25, 4; then 1.25, 8. The first step is η·sign(g).
+        Adagrad(0.1, epsilon=1e-12),
+        {"squared_sum": [1.25, 8.0], "w": [1 - 0.1 - 0.1 / sqrt(1.25), -1 + 0.1 - 0.2 / sqrt(8)]},
+    ),
+    (
+        # ε stands outside the root
+        Adagrad(0.1, epsilon=1.0),
+        {
+            "squared_sum": [1.25, 8.0],
+            "w": [1 - 0.05 / 1.5 - 0.1 / (sqrt(1.25) + 1), -1 + 0.2 / 3 - 0.2 / (sqrt(8) + 1)],
+        },
+    ),
+    # c holds g² without the η of its time
+    (
+        Adagrad(lambda step: 0.1 * (step + 1), epsilon=1e-12),
+        {"squared_sum": [1.25, 8.0], "w": [1 - 0.1 - 0.2 / sqrt(1.25), -1 + 0.1 - 0.4 / sqrt(8)]},
+    ),
+    # c gathers the clipped gradients: (0.5, -1), (1, 1)
+    (
+        Adagrad(0.1, epsilon=1e-12, clip_value=1.0),
+        {"squared_sum": [1.25, 2.0], "w": [1 - 0.1 - 0.1 / sqrt(1.25), -1 + 0.1 - 0.1 / sqrt(2)]},
+    ),
+    # of length 1: c is 0.25 / 4.25, 4 / 4.25; then 1 / 5 and 4 / 5 more
+    (
+        Adagrad(0.1, epsilon=1e-12, clip_norm=1.0),
+        {
+            "squared_sum": [1 / 17 + 0.2, 16 / 17 + 0.8],
+            "w": [1 - 0.1 - 0.1 / sqrt(5) / sqrt(1 / 17 + 0.2), -1 + 0.1 - 0.2 / sqrt(5) / sqrt(16 / 17 + 0.8)],
+        },
+    ),
+    (
+        # c: 0.0625, 1; then 0.75·c + 0.25·g². The first step is η·sign(g) / √0.25.
+        RMSprop(0.1, rho=0.75, epsilon=1e-12),
+        {
+            "squared_average": [0.046875 + 0.25, 0.75 + 1],
+            "w": [1 - 0.2 - 0.1 / sqrt(0.296875), -1 + 0.2 - 0.2 / sqrt(1.75)],
+        },
+    ),
+    (
+        # without memory the step is η·g / (|g| + ε)
+        RMSprop(0.1, rho=0.0, epsilon=1.0),
+        {"squared_average": [1.0, 4.0], "w": [1 - 0.05 / 1.5 - 0.1 / 2, -1 + 0.2 / 3 - 0.2 / 3]},
+    ),
+    (
+        RMSprop(InverseTimeDecay(0.1, 0.25), rho=0.75, epsilon=1e-12, clip_value=1.0),
+        {
+            "squared_average": [0.046875 + 0.25, 0.1875 + 0.25],
+            "w": [1 - 0.2 - 0.08 / sqrt(0.296875), -1 + 0.2 - 0.08 / sqrt(0.4375)],
+        },
+    ),
+    (
+        RMSprop(0.1, rho=0.75, epsilon=1e-12, clip_norm=1.0),
+        {
+            "squared_average": [0.1875 / 17 + 0.05, 3 / 17 + 0.2],
+            "w": [
+                1 - 0.2 - 0.1 / sqrt(5) / sqrt(0.1875 / 17 + 0.05),
+                -1 + 0.2 - 0.2 / sqrt(5) / sqrt(3 / 17 + 0.2),
+            ],
+        },
+    ),
     (SGD(0.1, clip_norm=100.0, clip_value=100.0), {"w": [1 - 0.05 - 0.1, -1 + 0.2 - 0.2]}),
 ]
 
@@ -97,8 +158,19 @@ def test_two_updates(optimizer, expected, backend):
 
 
 def test_every_optimizer_has_updates():
-    public = {getattr(optimizers, name) for name in optimizers.__all__ if name != "Optimizer"}
-    assert {type(optimizer) for optimizer, _ in UPDATES} == public
+    public = {getattr(optimizers, name) for name in optimizers.__all__}
+    by_gradient = {kind for kind in public if kind.needs_gradient and not kind.__abstractmethods__}
+    assert {type(optimizer) for optimizer, _ in UPDATES} == by_gradient
+    assert public - by_gradient == {Optimizer, GradientOptimizer, RandomSearch}
+
+
+def test_a_candidate_of_random_search(backend):
+    """w + s·n; w itself stays, until the losses are known."""
+    search = RandomSearch(0.5)
+    values = {"w": backend.asarray([1.0, -1.0]), "noise": backend.asarray([0.5, -2.0]), **search.scalars(0)}
+    run(search.records(), values, backend.ops)
+    np.testing.assert_array_equal(backend.to_numpy(values["candidate"]), [1.25, -2.0])
+    np.testing.assert_array_equal(backend.to_numpy(values["w"]), [1.0, -1.0])
 
 
 @pytest.mark.parametrize("optimizer", [optimizer for optimizer, _ in UPDATES], ids=lambda o: type(o).__name__)
@@ -116,12 +188,24 @@ def test_a_zero_gradient_moves_nothing(optimizer, backend):
         (SGD(), ()),
         (SGD(nesterov=True), ()),
         (SGD(momentum=0.9), ("velocity",)),
+        (Adagrad(), ("squared_sum",)),
+        (RMSprop(), ("squared_average",)),
         (Adam(), ("first_moment", "second_moment")),
+        (RandomSearch(), ()),
     ],
     ids=str,
 )
 def test_slots(optimizer, slots):
     assert optimizer.slots == slots
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "needed"),
+    [(SGD(), True), (Adagrad(), True), (RMSprop(), True), (Adam(), True), (RandomSearch(), False)],
+)
+def test_needs_gradient(optimizer, needed):
+    assert optimizer.needs_gradient is needed
+    assert isinstance(optimizer, GradientOptimizer) is needed
 
 
 def test_scalars_of_adam():
@@ -143,7 +227,15 @@ def test_scalars_of_adam():
 
 def test_scalars_are_python_floats():
     """Anything else would make float64 of float32 arrays."""
-    for optimizer, _ in UPDATES:
+    numbers = dict.fromkeys(("learning_rate", "clip_value", "clip_norm"), np.float64(0.5))
+    given = [
+        SGD(**numbers, momentum=np.float64(0.5)),
+        Adagrad(**numbers, epsilon=np.float64(0.5)),
+        RMSprop(**numbers, rho=np.float64(0.5), epsilon=np.float64(0.5)),
+        Adam(**numbers, beta_1=np.float64(0.5), beta_2=np.float64(0.5), epsilon=np.float64(0.5)),
+        RandomSearch(np.float64(0.5)),
+    ]
+    for optimizer in [optimizer for optimizer, _ in UPDATES] + given:
         assert {type(value) for value in optimizer.scalars(3).values()} <= {float, type(None)}
 
 
@@ -164,10 +256,16 @@ def test_rate(rate, expected):
 
 def test_defaults():
     assert SGD() == SGD(0.01, momentum=0.0, nesterov=False)
+    assert Adagrad() == Adagrad(0.01, epsilon=1e-7, clip_value=None, clip_norm=None)
+    assert RMSprop() == RMSprop(0.001, rho=0.9, epsilon=1e-7, clip_value=None, clip_norm=None)
+    assert RandomSearch() == RandomSearch(0.05)
     assert Adam() == Adam(0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, clip_value=None, clip_norm=None)
 
 
-@pytest.mark.parametrize("make", [SGD, Adam])
+BY_GRADIENT = [SGD, Adagrad, RMSprop, Adam]
+
+
+@pytest.mark.parametrize("make", BY_GRADIENT)
 @pytest.mark.parametrize("name", ["learning_rate", "clip_value", "clip_norm"])
 @pytest.mark.parametrize("value", [0, -0.1, np.nan, np.inf, "0.1", True])
 def test_rates_and_limits_must_be_positive(make, name, value):
@@ -182,6 +280,11 @@ def test_rates_and_limits_must_be_positive(make, name, value):
         (SGD, {"momentum": 1.0}, r"SGD: momentum must be a number in \[0, 1\), got 1\.0"),
         (SGD, {"momentum": -0.1}, r"SGD: momentum must be a number in \[0, 1\), got -0\.1"),
         (SGD, {"momentum": None}, "SGD: momentum must be a number in"),
+        (Adagrad, {"epsilon": 0}, "Adagrad: epsilon must be a positive number, got 0"),
+        (Adagrad, {"epsilon": -1e-7}, "Adagrad: epsilon must be a positive number, got -1e-07"),
+        (RMSprop, {"rho": 1.0}, r"RMSprop: rho must be a number in \[0, 1\), got 1\.0"),
+        (RMSprop, {"rho": -0.1}, r"RMSprop: rho must be a number in \[0, 1\), got -0\.1"),
+        (RMSprop, {"epsilon": 0}, "RMSprop: epsilon must be a positive number, got 0"),
         (Adam, {"beta_1": 1.0}, r"Adam: beta_1 must be a number in \[0, 1\), got 1\.0"),
         (Adam, {"beta_2": 1.5}, r"Adam: beta_2 must be a number in \[0, 1\), got 1\.5"),
         (Adam, {"beta_2": np.nan}, "Adam: beta_2 must be a number in"),
@@ -193,23 +296,36 @@ def test_hyper_parameters(make, options, message):
         make(**options)
 
 
-@pytest.mark.parametrize("make", [SGD, Adam])
+@pytest.mark.parametrize("scale", [0, -0.05, np.nan, np.inf, "0.05", None, True])
+def test_the_scale_of_random_search_must_be_positive(scale):
+    with pytest.raises(ConfigurationError, match=f"RandomSearch: scale must be a positive number, got {scale!r}"):
+        RandomSearch(scale)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clip_norm"])
+def test_random_search_has_no_rate_and_nothing_to_clip(name):
+    with pytest.raises(TypeError, match=name):
+        RandomSearch(**{name: 0.1})
+
+
+@pytest.mark.parametrize("make", [*BY_GRADIENT, RandomSearch])
 def test_hyper_parameters_have_names(make):
     with pytest.raises(TypeError, match="positional"):
         make(0.1, 0.9)
 
 
-@pytest.mark.parametrize("optimizer", [SGD(), Adam()], ids=str)
+@pytest.mark.parametrize("optimizer", [SGD(), Adagrad(), RMSprop(), Adam(), RandomSearch()], ids=str)
 def test_is_frozen(optimizer):
     with pytest.raises(FrozenInstanceError):
-        optimizer.learning_rate = 1.0
+        setattr(optimizer, "learning_rate" if optimizer.needs_gradient else "scale", 1.0)
     assert optimizer == type(optimizer)()
     assert optimizer != type(optimizer)(0.5)
 
 
-def test_the_parent_is_abstract():
+@pytest.mark.parametrize(("parent", "arguments"), [(Optimizer, ()), (GradientOptimizer, (0.1,))])
+def test_the_parents_are_abstract(parent, arguments):
     with pytest.raises(TypeError, match="abstract"):
-        Optimizer(0.1)
+        parent(*arguments)
 
 
 class TestInverseTimeDecay:

@@ -24,7 +24,7 @@ from nnxp.errors import ConfigurationError, FileFormatError, FileNotFound, FileN
 from nnxp.layers import Dense, Dropout, Flatten, Layer, ReLU, Sequential, Softmax, Tanh
 from nnxp.losses import CategoricalCrossentropy, MeanSquaredError
 from nnxp.optimizers import SGD, Adam
-from nnxp.regularizers import L1, L2
+from nnxp.regularizers import L1, L1L2, L2
 from nnxp.schedules import InverseTimeDecay, Schedule
 
 ROWS, INPUTS, CLASSES = 6, 3, 3
@@ -210,12 +210,13 @@ def test_every_layer_comes_back(path):
 
 
 @pytest.mark.parametrize("name", [n for n in initializers.__all__ if n not in ("Initializer", "fans")])
-def test_every_initializer_and_regularizer_comes_back(path, name):
+@pytest.mark.parametrize("weight_regularizer", [L1(0.1), L1L2(0.1, 0.3)], ids=str)
+def test_every_initializer_and_regularizer_comes_back(path, name, weight_regularizer):
     initializer = getattr(initializers, name)()
     given = {
         "weight_initializer": initializer,
         "bias_initializer": initializer,
-        "weight_regularizer": L1(0.1),
+        "weight_regularizer": weight_regularizer,
         "bias_regularizer": L2(0.2),
     }
     model = nnxp.Model([Dense(2, input_size=3, **given)], loss=MeanSquaredError(), optimizer=SGD())
@@ -223,7 +224,7 @@ def test_every_initializer_and_regularizer_comes_back(path, name):
     layer = nnxp.load(path).layers[0]
     assert {key: getattr(layer, key) for key in given} == given
     assert layer.input_size == 3
-    assert {"L1", "L2"} <= set(regularizers.__all__)
+    assert {"L1", "L2", "L1L2"} <= set(regularizers.__all__)
 
 
 def test_measured_tolerances_are_kept(path):

@@ -11,6 +11,7 @@ from nnxp.errors import ConfigurationError
 __all__ = [
     "choice",
     "dtype_name",
+    "finite",
     "fraction",
     "non_negative",
     "non_negative_int",
@@ -48,6 +49,11 @@ def non_negative_int(owner: str, name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
         raise ConfigurationError(f"{owner}: {name} must be a whole number of at least 0, got {value!r}.")
     return int(value)
+
+
+def finite(owner: str, name: str, value: Any) -> float:
+    """``value`` as a finite float."""
+    return _real(owner, name, value, "a finite number")
 
 
 def positive(owner: str, name: str, value: Any) -> float:

@@ -6,14 +6,25 @@ both.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import inf, prod, sqrt
 
 import numpy as np
 
 from nnxp import _check
 from nnxp._types import Array, Shape
+from nnxp.errors import ConfigurationError
 
-__all__ = ["GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer", "Normal", "Zeros", "fans"]
+__all__ = [
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "Normal",
+    "Uniform",
+    "Zeros",
+    "fans",
+]
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -57,6 +68,24 @@ class Normal(Initializer):
 
     def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
         return self.scale * generator.standard_normal(shape)
+
+
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """Uniform in [low, high)."""
+
+    low: float = -0.05
+    high: float = 0.05
+
+    def __post_init__(self) -> None:
+        low, high = _check.finite("Uniform", "low", self.low), _check.finite("Uniform", "high", self.high)
+        if not 0 < high - low < inf:
+            raise ConfigurationError(
+                f"Uniform: low must be below high, by a finite distance, got {self.low!r} and {self.high!r}."
+            )
+
+    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+        return generator.uniform(self.low, self.high, shape)
 
 
 @dataclass(frozen=True)

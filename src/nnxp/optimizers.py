@@ -13,12 +13,30 @@ from nnxp import _check
 from nnxp.ops.record import Record, record
 from nnxp.schedules import Schedule
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "GradientOptimizer", "Optimizer", "RMSprop", "RandomSearch"]
+
+
+class Optimizer(ABC):
+    """What all optimizers share: slots of memory, records of one update, and the numbers that these read."""
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    """Buffers of the parameters' size that an update remembers; they begin at zero."""
+    needs_gradient: ClassVar[bool] = True
+    """Whether an update reads the gradient ``g``. If not, its records make a ``candidate`` from ``w`` and ``noise``,
+    drawn from N(0, 1), and the candidate is kept where its loss on the batch is the lower one."""
+
+    @abstractmethod
+    def records(self) -> tuple[Record, ...]:
+        """One update, as records over flat buffers and over `scalars`."""
+
+    @abstractmethod
+    def scalars(self, step: int) -> dict[str, float | None]:
+        """The numbers that the records of update ``step`` read."""
 
 
 @dataclass(frozen=True)
-class Optimizer(ABC):
-    """What all optimizers share.
+class GradientOptimizer(Optimizer):
+    """What the optimizers that follow the gradient share.
 
     Parameters
     ----------
@@ -34,8 +52,6 @@ class Optimizer(ABC):
     _: KW_ONLY
     clip_value: float | None = None
     clip_norm: float | None = None
-
-    slots: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -59,13 +75,10 @@ class Optimizer(ABC):
         return (*clips, self._update())
 
     def scalars(self, step: int) -> dict[str, float | None]:
-        """The numbers that the records of update ``step`` read."""
-        return {
-            "learning_rate": self.rate(step),
-            "clip_value": self.clip_value,
-            "clip_norm": self.clip_norm,
-            **self._scalars(step),
-        }
+        clips = {"clip_value": self.clip_value, "clip_norm": self.clip_norm}
+        numbers = {"learning_rate": self.rate(step), **clips, **self._scalars(step)}
+        # NumPy's scalars would make float64 of float32 arrays
+        return {name: None if number is None else float(number) for name, number in numbers.items()}
 
     @abstractmethod
     def _update(self) -> Record:
@@ -76,7 +89,7 @@ class Optimizer(ABC):
 
 
 @dataclass(frozen=True)
-class SGD(Optimizer):
+class SGD(GradientOptimizer):
     r"""Gradient descent: $w \leftarrow w - \eta g$, with momentum $v \leftarrow \mu v - \eta g$, $w \leftarrow w + v$.
 
     The learning rate stands inside v, as in Sutskever et al. (ICML 2013) and Keras; PyTorch keeps it outside, which
@@ -108,7 +121,60 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
+class Adagrad(GradientOptimizer):
+    r"""Steps that shrink as gradients add up: $c \leftarrow c + g^2$; $w \leftarrow w - \eta g / (\sqrt c + \epsilon)$.
+
+    Source: Duchi, Hazan & Singer (JMLR 12, 2011). c begins at 0, as in PyTorch and in *Neural Networks from Scratch*
+    (Keras: 0.1), and $\epsilon$ is outside the root, as in PyTorch (Keras: inside).
+    """
+
+    learning_rate: float | Schedule | Callable[[int], float] = 0.01
+    _: KW_ONLY
+    epsilon: float = 1e-7
+
+    slots: ClassVar[tuple[str, ...]] = ("squared_sum",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.positive("Adagrad", "epsilon", self.epsilon)
+
+    def _update(self) -> Record:
+        return record("adagrad", "w g squared_sum learning_rate epsilon", "w squared_sum")
+
+    def _scalars(self, step: int) -> dict[str, float]:
+        return {"epsilon": self.epsilon}
+
+
+@dataclass(frozen=True)
+class RMSprop(GradientOptimizer):
+    r"""Steps in units of the recent gradients' size: $c \leftarrow \rho c + (1 - \rho) g^2$;
+    $w \leftarrow w - \eta g / (\sqrt c + \epsilon)$.
+
+    Source: Tieleman & Hinton, lecture 6.5 (2012). $\rho$ is 0.9 as there and in Keras (PyTorch: 0.99, called alpha);
+    $\epsilon$ is outside the root, as in PyTorch (Keras: inside).
+    """
+
+    learning_rate: float | Schedule | Callable[[int], float] = 0.001
+    _: KW_ONLY
+    rho: float = 0.9
+    epsilon: float = 1e-7
+
+    slots: ClassVar[tuple[str, ...]] = ("squared_average",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.fraction("RMSprop", "rho", self.rho)
+        _check.positive("RMSprop", "epsilon", self.epsilon)
+
+    def _update(self) -> Record:
+        return record("rmsprop", "w g squared_average learning_rate rho epsilon", "w squared_average")
+
+    def _scalars(self, step: int) -> dict[str, float]:
+        return {"rho": self.rho, "epsilon": self.epsilon}
+
+
+@dataclass(frozen=True)
+class Adam(GradientOptimizer):
     r"""Adaptive moments: $w \leftarrow w - \eta\,\hat m / (\sqrt{\hat v} + \epsilon)$.
 
     $\hat m = m / (1 - \beta_1^{t+1})$ and $\hat v = v / (1 - \beta_2^{t+1})$ are moving averages of $g$ and $g^2$,
@@ -146,3 +212,27 @@ class Adam(Optimizer):
             "correction_1": 1 - self.beta_1 ** (step + 1),
             "correction_2": 1 - self.beta_2 ** (step + 1),
         }
+
+
+@dataclass(frozen=True)
+class RandomSearch(Optimizer):
+    r"""Learning without a gradient: try $w + s \cdot N(0, 1)$, and keep it where its loss is lower.
+
+    Both losses are taken on the batch of the update, so mini-batches are compared fairly; the better parameters are
+    chosen on the device, without a word to the host. The noise of an update is a function of the seed, the step and
+    the parameter, the same on every backend. It finds little in many dimensions: that is what it is here to show.
+    Source: Kinsley & Kukieła, *Neural Networks from Scratch in Python*, chapter 6.
+    """
+
+    scale: float = 0.05
+
+    needs_gradient: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check.positive("RandomSearch", "scale", self.scale)
+
+    def records(self) -> tuple[Record, ...]:
+        return (record("perturb", "w noise scale", "candidate"),)
+
+    def scalars(self, step: int) -> dict[str, float | None]:
+        return {"scale": float(self.scale)}

@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
-__all__ = ["check", "decision_boundary", "history", "image_row", "regression_fit", "report", "save"]
+__all__ = [
+    "animate_regression",
+    "check",
+    "decision_boundaries",
+    "decision_boundary",
+    "history",
+    "image_row",
+    "lines",
+    "loss_and_accuracy",
+    "regression_fit",
+    "report",
+    "save",
+]
 
 BLUE, VERMILION, RED, INK, GRID = "#0072B2", "#D55E00", "#C81E1E", "#333333", "#E3E3E3"
 CLASS_COLOURS = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION, "#F0E442", "#999999")
@@ -62,19 +74,93 @@ def decision_boundary(
     for resolution² points. Where one colour fades into another, the network is not sure.
     """
     figure = _figure(7.0, 5.2, title)
-    x, y = _host("x", x), _labels("y", y)
-    if x.ndim != 2 or x.shape[1] != 2 or len(x) != len(y) or len(x) == 0:
-        raise ShapeError(f"decision_boundary expected x of shape (N, 2) and N labels, got {x.shape} and {y.shape}.")
+    x, y = _plane("decision_boundary", x, y)
     axes = _bare(figure.add_subplot())
-    classes = _regions(axes, predict, x, positive_int("decision_boundary", "resolution", resolution))
-    classes = max(classes, int(y.max()) + 1)
-    for k in range(classes):
-        colour, marker = CLASS_COLOURS[k % len(CLASS_COLOURS)], MARKERS[k // len(CLASS_COLOURS) % len(MARKERS)]
-        style: dict[str, Any] = {"s": 26, "color": colour, "marker": marker, "edgecolor": "black", "linewidth": 0.6}
-        label = _name(k, class_names) if k < LEGEND else None
-        axes.scatter(*x[y == k].T, label=label, zorder=3, **style)
+    classes = _boundary(axes, predict, x, y, positive_int("decision_boundary", "resolution", resolution), class_names)
     heading = "class" if classes <= LEGEND else f"{LEGEND} of {classes} classes"
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, title=heading)
+    return figure
+
+
+def decision_boundaries(
+    predicts: Mapping[str, Callable[[NDArray[np.float64]], ArrayLike]],
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    columns: int = 3,
+    resolution: int = 120,
+    title: str | None = None,
+) -> Figure:
+    """A grid of `decision_boundary` pictures over the same samples: one for each name in ``predicts``."""
+    if not predicts:
+        raise ConfigurationError("decision_boundaries expected at least one predict, got none.")
+    x, y = _plane("decision_boundaries", x, y)
+    columns = min(positive_int("decision_boundaries", "columns", columns), len(predicts))
+    resolution, rows = positive_int("decision_boundaries", "resolution", resolution), ceil(len(predicts) / columns)
+    figure = _figure(3.4 * columns, 2.8 * rows + (0.4 if title else 0.0), title)
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in cells[len(predicts) :]:
+        axes.set_axis_off()
+    for axes, (name, predict) in zip(cells, predicts.items(), strict=False):
+        _boundary(_bare(axes), predict, x, y, resolution, None, size=9)
+        axes.set_title(name, fontsize=10, color=INK)
+        axes.set(xticks=[], yticks=[])
+    return figure
+
+
+def lines(
+    x: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    *,
+    points: Sequence[tuple[float, float]] = (),
+    xlabel: str = "x",
+    ylabel: str = "y",
+    log: bool = False,
+    title: str | None = None,
+) -> Figure:
+    """Curves over one x, each with its name in the legend: ``curves[name]`` has the length of ``x``.
+
+    ``points`` are marked; ``log`` gives y a logarithmic scale. NaN leaves a gap.
+    """
+    figure, x = _figure(7.0, 4.4, title), _column("x", x)
+    axes = _grid(figure.add_subplot())
+    for index, (name, values) in enumerate(curves.items()):
+        colour, values = CLASS_COLOURS[index % len(CLASS_COLOURS)], _column(name, values)
+        if len(values) != len(x):
+            raise ShapeError(f"lines expected {len(x)} values of {name!r}, as many as x has, got {len(values)}.")
+        axes.plot(x, values, LINES[index // len(CLASS_COLOURS) % len(LINES)], color=colour, linewidth=1.8, label=name)
+    if points:
+        axes.plot(*zip(*points, strict=True), "o", color=INK, markersize=6, zorder=3)
+    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def loss_and_accuracy(
+    history: Mapping[str, Sequence[float]],
+    *,
+    loss: str = "loss",
+    accuracy: str = "val_accuracy",
+    title: str | None = None,
+) -> Figure:
+    """Two curves in one picture: the loss on the left axis, the accuracy on the right one, one point per epoch."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    for name in (loss, accuracy):
+        if name not in history:
+            raise ConfigurationError(f"loss_and_accuracy: the history has no {name!r}; it has {sorted(history)}.")
+    figure = _figure(7.0, 4.4, title)
+    left = _grid(figure.add_subplot())
+    right = left.twinx()
+    for axes, name, colour in ((left, loss, BLUE), (right, accuracy, VERMILION)):
+        label = name.replace("val_", "validation ").replace("_", " ")
+        axes.plot(range(1, len(history[name]) + 1), history[name], color=colour, linewidth=1.8)
+        axes.set_ylabel(label if " " in label else f"training {label}", color=colour)
+        axes.tick_params(axis="y", colors=colour)
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    right.spines[["top", "left", "bottom"]].set_visible(False)
+    left.set_xlabel("epoch", color=INK)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     return figure
 
 
@@ -84,16 +170,34 @@ def regression_fit(x: ArrayLike, y: ArrayLike, prediction: ArrayLike, *, title: 
     Shapes: [N] or [N, 1].
     """
     figure = _figure(7.0, 4.4, title)
-    x, y, prediction = _column("x", x), _column("y", y), _column("prediction", prediction)
-    if not len(x) == len(y) == len(prediction):
-        lengths = f"{len(x)}, {len(y)} and {len(prediction)}"
-        raise ShapeError(f"regression_fit expected x, y and prediction of the same length, got {lengths}.")
-    axes, order = _grid(figure.add_subplot()), np.argsort(x, kind="stable")
-    axes.plot(x, y, "o", color=BLUE, alpha=0.45, markersize=4, markeredgewidth=0, label="data")
-    axes.plot(x[order], prediction[order], color=VERMILION, linewidth=2, label="prediction")
-    axes.set(xlabel="x", ylabel="y")
-    axes.legend(frameon=False)
+    _fit(_grid(figure.add_subplot()), x, y, prediction)
     return figure
+
+
+def animate_regression(
+    path: str | Path,
+    x: ArrayLike,
+    y: ArrayLike,
+    frames: Sequence[tuple[str, ArrayLike]],
+    *,
+    milliseconds: int = 80,
+) -> None:
+    """Write a GIF of a fit while it learns: a `regression_fit` for each ``(title, prediction)``, in one scale.
+
+    The last frame stays for two seconds. A file that stood there is replaced as a whole.
+
+    Raises ``ConfigurationError`` for no frames or a suffix other than .gif, ``FileNotWritable`` as `save` does.
+    """
+    if not frames:
+        raise ConfigurationError("animate_regression expected at least one frame (title, prediction), got none.")
+    if Path(path).suffix.lower() != ".gif":
+        raise ConfigurationError(f"{path} ends in {Path(path).suffix!r}; an animation is saved as .gif.")
+    images = [_frame(x, y, title, prediction) for title, prediction in frames]
+    pause = positive_int("animate_regression", "milliseconds", milliseconds)
+    durations = [pause] * (len(images) - 1) + [2000]
+    with replacement(path) as file:
+        options = {"save_all": True, "append_images": images[1:], "duration": durations, "loop": 0, "optimize": True}
+        images[0].save(file, format="GIF", **options)
 
 
 def image_row(
@@ -123,6 +227,7 @@ def report(
     labels: ArrayLike,
     predictions: ArrayLike,
     *,
+    class_names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
     """One page about a trained classifier of images: ``history`` on top, ``image_row`` below."""
@@ -133,7 +238,7 @@ def report(
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[top, bottom], hspace=0.04).ravel()
     _curves(upper, history)
     lower.suptitle("Predicted classes, wrong ones in red", x=0.012, ha="left", fontsize=11, color=INK)
-    _gallery(lower, pixels, _labels("labels", labels), _labels("predictions", predictions), None)
+    _gallery(lower, pixels, _labels("labels", labels), _labels("predictions", predictions), class_names)
     return figure
 
 
@@ -195,6 +300,63 @@ def _is_repeated(name: str, history: Mapping[str, Sequence[float]]) -> bool:
 
 def _spans_decades(values: Sequence[float]) -> bool:
     return min(values) > 0 and max(values) > 100 * min(values)
+
+
+def _plane(owner: str, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    x, y = _host("x", x), _labels("y", y)
+    if x.ndim != 2 or x.shape[1] != 2 or len(x) != len(y) or len(x) == 0:
+        raise ShapeError(f"{owner} expected x of shape (N, 2) and N labels, got {x.shape} and {y.shape}.")
+    return x, y
+
+
+def _boundary(
+    axes: Axes,
+    predict: Callable[[NDArray[np.float64]], ArrayLike],
+    x: NDArray[Any],
+    y: NDArray[Any],
+    resolution: int,
+    class_names: Sequence[str] | None,
+    *,
+    size: float = 26,
+) -> int:
+    """Paint the regions and the samples; how many classes there are."""
+    classes = max(_regions(axes, predict, x, resolution), int(y.max()) + 1)
+    for k in range(classes):
+        colour, marker = CLASS_COLOURS[k % len(CLASS_COLOURS)], MARKERS[k // len(CLASS_COLOURS) % len(MARKERS)]
+        style: dict[str, Any] = {"s": size, "color": colour, "marker": marker, "edgecolor": "black"}
+        label = _name(k, class_names) if k < LEGEND else None
+        axes.scatter(*x[y == k].T, label=label, zorder=3, linewidth=size / 43, **style)
+    return classes
+
+
+def _fit(axes: Axes, x: ArrayLike, y: ArrayLike, prediction: ArrayLike) -> None:
+    x, y, prediction = _column("x", x), _column("y", y), _column("prediction", prediction)
+    if not len(x) == len(y) == len(prediction):
+        lengths = f"{len(x)}, {len(y)} and {len(prediction)}"
+        raise ShapeError(f"regression_fit expected x, y and prediction of the same length, got {lengths}.")
+    order = np.argsort(x, kind="stable")
+    axes.plot(x, y, "o", color=BLUE, alpha=0.45, markersize=4, markeredgewidth=0, label="data")
+    axes.plot(x[order], prediction[order], color=VERMILION, linewidth=2, label="prediction")
+    axes.set(xlabel="x", ylabel="y")
+    axes.legend(frameon=False)
+
+
+def _frame(x: ArrayLike, y: ArrayLike, title: str, prediction: ArrayLike) -> Any:
+    """One picture of an animation, in the colours of a GIF; the axes are those of the data."""
+    figure = _figure(6.0, 3.8, title)
+    axes = _grid(figure.add_subplot())
+    _fit(axes, x, y, prediction)
+    low, high = float(np.min(_column("y", y))), float(np.max(_column("y", y)))
+    margin = 0.15 * (high - low) or 1.0
+    axes.set_ylim(low - margin, high + margin)
+    axes.legend(frameon=False, loc="upper right")
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(64)
 
 
 def _regions(axes: Axes, predict: Callable[[NDArray[np.float64]], ArrayLike], x: NDArray[Any], resolution: int) -> int:

@@ -11,7 +11,7 @@ import nnxp
 from nnxp import layers, losses, regularizers
 from nnxp.backend import Purpose, Rng
 from nnxp.errors import OrderError
-from nnxp.layers import Dense, Dropout, Flatten, Linear, ReLU, Sequential, Sigmoid, Softmax, Tanh
+from nnxp.layers import Dense, Dropout, Flatten, Linear, ReLU, Sequential, Sigmoid, Softmax, Step, Tanh
 from nnxp.ops import Ops
 from nnxp.ops.record import run
 
@@ -239,6 +239,7 @@ def test_every_backward_has_a_case(random):
         case.backward(ops, constant, np.ones_like(case.forward(ops, constant, *points)), *points)
     wanted = {name for name in names if name.endswith(("_backward", "_gradient"))}
     wanted |= {"softmax_categorical_crossentropy", "sigmoid_binary_crossentropy"}
+    wanted -= {"step_backward"}  # test_step_is_flat
     assert len(wanted) > 15
     assert wanted <= called
 
@@ -304,9 +305,25 @@ def test_layer(name, training, backend, random):
         assert_same_gradient(backend.to_numpy(analytic), numerical, key)
 
 
+def test_step_is_flat(backend, random):
+    """Away from its threshold the gradient is truly zero: no `assert_same_gradient`, which takes zero for a fault."""
+    x, upstream = away(random, 4, 3), random.standard_normal((4, 3))
+    layer = Step()
+    layer.build((3,), backend)
+
+    def forward(x: np.ndarray) -> np.ndarray:
+        return backend.to_numpy(layer.forward(backend.asarray(x), training=True))
+
+    (expected,) = numerical_gradients(lambda x: np.sum(upstream * forward(x)), [x])
+    dx = backend.to_numpy(layer.backward(backend.asarray(upstream)))
+    np.testing.assert_array_equal(expected, np.zeros((4, 3)))
+    np.testing.assert_array_equal(dx, expected)
+    assert dx.dtype == np.float64
+
+
 def test_every_layer_has_a_case():
     """A layer that is not here is one whose backward nobody has checked."""
-    public = {name for name in layers.__all__ if name not in ("Layer", "RecordedLayer")}
+    public = {name for name in layers.__all__ if name not in ("Layer", "RecordedLayer", "Step")}
     used = {type(leaf).__name__ for make, _ in LAYERS.values() for _, leaf in make().leaves()}
     assert public <= used | {"Sequential"}
 

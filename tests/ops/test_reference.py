@@ -92,6 +92,15 @@ def adam(w, g, m, v, rate, b1, b2, eps, c1, c2):
     return w - rate * (m / c1) / (np.sqrt(v / c2) + eps), m, v
 
 
+def adagrad(w, g, c, rate, eps):
+    return w - rate * g / (np.sqrt(c + g**2) + eps), c + g**2
+
+
+def rmsprop(w, g, c, rate, rho, eps):
+    c = rho * c + (1 - rho) * g**2
+    return w - rate * g / (np.sqrt(c) + eps), c
+
+
 def fused_softmax(z, y, d):
     return softmax(z), categorical(softmax(z), y, d), categorical_gradient(z, y, d)
 
@@ -117,6 +126,8 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
     ("relu_backward", lambda a: (a.rows(3), np.maximum(a.rows(3), 0)), lambda dy, y: dy * (y > 0)),
     ("sigmoid", lambda a: (3 * a.rows(3),), sigmoid),
     ("sigmoid_backward", lambda a: (a.rows(3), a.share(3)), lambda dy, y: dy * y * (1 - y)),
+    ("step", lambda a: (a.rows(3),), lambda x: np.where(x > 0, 1.0, 0.0)),
+    ("step_backward", lambda a: (a.rows(3), np.round(a.share(3))), lambda dy, y: 0 * y),
     ("tanh", lambda a: (a.rows(3),), np.tanh),
     ("tanh_backward", lambda a: (a.rows(3), a.share(3)), lambda dy, y: dy * (1 - y**2)),
     ("softmax", lambda a: (a.rows(4),), softmax),
@@ -207,6 +218,20 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
     ("momentum", lambda a: (a.normal(7), a.normal(7), a.normal(7), 0.1, 0.9), momentum),
     ("nesterov", lambda a: (a.normal(7), a.normal(7), a.normal(7), 0.1, 0.9), nesterov),
     ("adam", lambda a: (a.normal(7), a.normal(7), a.normal(7), a.positive(7), *ADAM), adam),
+    ("adagrad", lambda a: (a.normal(7), a.normal(7), a.positive(7), 0.01, 0.1), adagrad),
+    ("rmsprop", lambda a: (a.normal(7), a.normal(7), a.positive(7), 0.01, 0.9, 0.1), rmsprop),
+    ("perturb", lambda a: (a.normal(7), a.normal(7), 0.05), lambda w, n, scale: w + scale * n),
+    *[
+        ("keep_better", lambda a, losses=losses: (a.normal(7), a.normal(7), *map(np.array, losses)), kept)
+        for losses, kept in (
+            ((1.0, 0.5), lambda w, candidate, *losses: candidate),
+            ((0.5, 1.0), lambda w, candidate, *losses: w),
+            ((0.5, 0.5), lambda w, candidate, *losses: w),
+            ((0.5, np.nan), lambda w, candidate, *losses: w),
+            ((0.5, np.inf), lambda w, candidate, *losses: w),
+            ((np.inf, 0.5), lambda w, candidate, *losses: candidate),
+        )
+    ],
     ("clip_value", lambda a: (a.normal(7), 0.5), lambda g, limit: np.minimum(np.maximum(g, -limit), limit)),
     ("clip_norm", lambda a: (a.normal(7), 0.5), lambda g, limit: g * limit / np.linalg.norm(g)),
     ("clip_norm", lambda a: (a.normal(7), 50.0), lambda g, limit: g),
@@ -302,6 +327,11 @@ def huge(backend):
     return put(backend, HUGE)
 
 
+def least(backend):
+    """Twice the smallest normal number: the sigmoid ends at e^-87 in float32 and at e^-708 in float64, not at 0."""
+    return 2 * float(backend.xp.finfo(backend.dtype).smallest_normal)
+
+
 @pytest.mark.parametrize(
     ("op", "expected"),
     [
@@ -312,7 +342,17 @@ def huge(backend):
 )
 def test_activations_saturate(op, expected, backend, huge):
     """Overflow would be an error here: warnings are."""
-    np.testing.assert_array_equal(backend.to_numpy(getattr(backend.ops, op)(huge)), expected)
+    y = backend.to_numpy(getattr(backend.ops, op)(huge))
+    np.testing.assert_allclose(y, expected, rtol=0, atol=least(backend))
+
+
+def test_sigmoid_of_very_negative_numbers(typed_backend):
+    """It ends at a normal number, so nothing after it computes with subnormal ones; and it never turns back."""
+    backend = typed_backend
+    x = np.concatenate([[-np.inf, -1e30], np.linspace(-1000, -80, 2000)])
+    y = backend.to_numpy(backend.ops.sigmoid(put(backend, x)))
+    assert least(backend) / 2 <= y[0] <= least(backend)
+    assert np.all(np.diff(y) >= 0)
 
 
 @pytest.mark.parametrize("targets", [np.array([1, 1, 0]), np.eye(2)[[1, 1, 0]]], ids=["labels", "rows"])
@@ -344,11 +384,11 @@ def test_binary_crossentropy_of_huge_logits(backend, huge):
     expected = 1e4 + np.log(2)
     gradient = [[1, 0], [0, 0], [-0.5, 0]]
     p, fused, dz = ops.sigmoid_binary_crossentropy(huge, y, 1.0)
-    np.testing.assert_array_equal(backend.to_numpy(p), [[1, 0], [0, 1], [0.5, 0]])
+    np.testing.assert_allclose(backend.to_numpy(p), [[1, 0], [0, 1], [0.5, 0]], rtol=0, atol=least(backend))
     for loss in (fused, ops.binary_crossentropy_from_logits(huge, y, 1.0)):
         assert float(loss) == pytest.approx(expected, rel=eps(backend))  # one rounding, of the sum
     for result in (dz, ops.binary_crossentropy_from_logits_backward(huge, y, 1.0)):
-        np.testing.assert_array_equal(backend.to_numpy(result), gradient)
+        np.testing.assert_allclose(backend.to_numpy(result), gradient, rtol=0, atol=least(backend))
 
 
 def test_small_losses_keep_their_digits(typed_backend):
@@ -392,14 +432,34 @@ def test_relu_at_its_kink(typed_backend):
     np.testing.assert_array_equal(backend.to_numpy(backend.ops.relu_backward(dy, y)), [[0, 3]])
 
 
+def test_step_at_its_threshold(typed_backend):
+    """It asks whether x > 0; NaN is not."""
+    backend = typed_backend
+    x = put(backend, np.array([0.0, -0.0, 1e-30, -1e-30, np.inf, -np.inf, np.nan]))
+    np.testing.assert_array_equal(backend.to_numpy(backend.ops.step(x)), [0, 0, 1, 0, 1, 0, 0])
+
+
 def test_clipping_a_zero_gradient(typed_backend):
     zero = put(typed_backend, np.zeros(3))
     np.testing.assert_array_equal(typed_backend.to_numpy(typed_backend.ops.clip_norm(zero, 1.0)), [0, 0, 0])
 
 
-def test_a_weight_that_never_moves(typed_backend):
-    """Adam on padding: 0 / (√0 + ε) stays 0."""
+@pytest.mark.parametrize(("op", "scalars"), [("adam", ADAM), ("adagrad", (0.01, 1e-7)), ("rmsprop", (0.01, 0.9, 1e-7))])
+def test_a_weight_that_never_moves(op, scalars, typed_backend):
+    """Padding: 0 / (√0 + ε) stays 0."""
     backend = typed_backend
     zero = put(backend, np.zeros(3))
-    for result in backend.ops.adam(zero, zero, zero, zero, *ADAM):
+    slots = [zero] * (2 if op == "adam" else 1)
+    for result in getattr(backend.ops, op)(zero, zero, *slots, *scalars):
         np.testing.assert_array_equal(backend.to_numpy(result), [0, 0, 0])
+
+
+def test_a_candidate_is_taken_whole(typed_backend):
+    """Even where it is no number: what counts is the loss."""
+    backend = typed_backend
+    w, candidate = put(backend, np.array([1.0, np.nan, 2.0])), put(backend, np.array([np.inf, 1.0, np.nan]))
+    low, high = put(backend, np.array(0.5)), put(backend, np.array(1.0))
+    np.testing.assert_array_equal(
+        backend.to_numpy(backend.ops.keep_better(w, candidate, high, low)), [np.inf, 1, np.nan]
+    )
+    np.testing.assert_array_equal(backend.to_numpy(backend.ops.keep_better(w, candidate, low, high)), [1, np.nan, 2])

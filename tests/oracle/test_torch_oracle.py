@@ -9,7 +9,7 @@ import pytest
 import nnxp
 from nnxp import layers, losses, regularizers
 from nnxp.ops.record import run
-from nnxp.optimizers import SGD, Adam, Optimizer
+from nnxp.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 from nnxp.schedules import InverseTimeDecay
 
 torch = pytest.importorskip("torch")
@@ -186,6 +186,8 @@ OPTIMIZERS: dict[str, tuple[Optimizer, Callable[..., Any]]] = {
         SGD(0.1, momentum=0.9, nesterov=True),
         lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, nesterov=True),
     ),
+    "adagrad": (Adagrad(0.05), lambda parameters: torch.optim.Adagrad(parameters, lr=0.05, eps=1e-7)),
+    "rmsprop": (RMSprop(0.01), lambda parameters: torch.optim.RMSprop(parameters, lr=0.01, alpha=0.9, eps=1e-7)),
     "adam": (Adam(0.01), lambda parameters: torch.optim.Adam(parameters, lr=0.01, eps=1e-7)),
     "adam, other betas": (
         Adam(0.01, beta_1=0.5, beta_2=0.9, epsilon=1e-3),
@@ -290,7 +292,7 @@ NETWORKS: dict[str, tuple[list[Callable[[], layers.Layer]], list[Callable[..., A
 }
 
 
-@pytest.mark.parametrize("optimizer_name", ["sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("optimizer_name", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_twenty_training_steps(name, optimizer_name, backend, random):
     """Losses and all parameters, after every step; the model goes its planned way."""

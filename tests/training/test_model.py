@@ -6,9 +6,9 @@ import pytest
 import nnxp
 from nnxp.data import Scaling
 from nnxp.errors import BackendError, ConfigurationError, DataError, NnxpError, NotBuiltError, ShapeError
-from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Sigmoid, Softmax, Tanh
+from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Sigmoid, Softmax, Step, Tanh
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
-from nnxp.optimizers import SGD, Adam
+from nnxp.optimizers import SGD, Adagrad, Adam, RMSprop
 from nnxp.regularizers import L1, L2
 from nnxp.schedules import InverseTimeDecay
 
@@ -115,6 +115,18 @@ def test_the_loss_is_a_number_on_the_device(backend, x, labels):
         assert loss.dtype == backend.dtype
         if not isinstance(loss, np.generic):
             assert backend.owns(loss)
+
+
+def test_nothing_in_front_of_a_step_learns_by_gradients(backend, x, y):
+    model = regressor(backend, layers=[Dense(8), Step(), Dense(3)])
+    before = model.state_dict()
+    for _ in range(3):
+        model.train_step(x, y)
+    after = model.state_dict()
+    for key in ("0.weights", "0.biases"):
+        np.testing.assert_array_equal(after[key], before[key])
+    for key in ("2.weights", "2.biases"):
+        assert np.any(after[key] != before[key])
 
 
 # -- loss_and_gradients
@@ -845,6 +857,8 @@ OPTIMIZERS = {
     "sgd": SGD(0.1),
     "momentum": SGD(0.1, momentum=0.9),
     "nesterov": SGD(0.1, momentum=0.9, nesterov=True),
+    "adagrad": Adagrad(0.01),
+    "rmsprop": RMSprop(0.001),
     "adam": Adam(0.01),
     "clipped by value": SGD(0.5, clip_value=0.05),
     "clipped by norm": Adam(0.01, clip_norm=0.1),

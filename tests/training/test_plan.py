@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import nnxp
-from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Sigmoid, Softmax, Tanh
+from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Sigmoid, Softmax, Step, Tanh
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
 from nnxp.metrics import RegressionAccuracy
 from nnxp.ops import ELEMENTWISE, VIEWS
-from nnxp.optimizers import SGD, Adam
-from nnxp.regularizers import L1, L2
+from nnxp.optimizers import SGD, Adagrad, Adam, RMSprop
+from nnxp.regularizers import L1, L1L2, L2
 
 ROWS, BATCH, INPUTS, OUTPUTS = 6, 4, 4, 4
 """Six rows in batches of four: every pass has a whole batch and a ragged one."""
@@ -99,6 +99,18 @@ CASES = {
     "nested": Case(lambda: [Sequential([Dense(4), Sequential([ReLU(), Dropout(0.2)])]), Sequential([Dense(4)])], MSE),
     "penalties": Case(lambda: [_penalized(), ReLU(), _penalized()], MSE, optimizer=SGD(0.05, momentum=0.9)),
     "penalties sum": Case(lambda: [_penalized(), Tanh(), _penalized()], MeanSquaredError(reduction="sum")),
+    "penalties in pairs": Case(
+        lambda: [
+            Dense(4, weight_regularizer=L1L2(0.01, 0.02), bias_regularizer=L1L2(0.03, 0.04)),
+            Tanh(),
+            _penalized(),
+        ],
+        MSE,
+        optimizer=Adagrad(0.05),
+    ),
+    "step": Case(
+        lambda: [Dense(5), Tanh(), Dense(4), Step(), Dense(4), Step(), Dense(4)], MSE, optimizer=RMSprop(0.01)
+    ),
     "absolute": Case(lambda: [Dense(4), Tanh(), Dense(4)], MAE, optimizer=Adam(0.05, clip_norm=0.5)),
     "absolute sum": Case(lambda: [Dense(4), Tanh()], MeanAbsoluteError(reduction="sum"), optimizer=SGD(0.02)),
     "softmax head": Case(lambda: [Dense(4), ReLU(), Dense(4), Softmax()], CCE, "classes"),

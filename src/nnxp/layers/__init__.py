@@ -2,7 +2,7 @@
 
 from nnxp.layers._base import Layer
 from nnxp.layers._recorded import RecordedLayer
-from nnxp.layers.activations import Linear, ReLU, Sigmoid, Softmax, Tanh
+from nnxp.layers.activations import Linear, ReLU, Sigmoid, Softmax, Step, Tanh
 from nnxp.layers.dense import Dense
 from nnxp.layers.dropout import Dropout
 from nnxp.layers.reshape import Flatten
@@ -19,5 +19,6 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "Step",
     "Tanh",
 ]

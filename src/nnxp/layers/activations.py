@@ -5,7 +5,7 @@ from typing import ClassVar
 from nnxp.layers._recorded import RecordedLayer
 from nnxp.ops.record import Record, record
 
-__all__ = ["Linear", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = ["Linear", "ReLU", "Sigmoid", "Softmax", "Step", "Tanh"]
 
 
 class _Activation(RecordedLayer):
@@ -42,6 +42,12 @@ class Softmax(_Activation):
     r"""$y_k = e^{x_k} / \sum_j e^{x_j}$ over the last axis, with $dx = y \cdot (dy - \sum_j dy_j y_j)$."""
 
     op = "softmax"
+
+
+class Step(_Activation):
+    r"""$y = 1$ where $x > 0$, else 0: the perceptron's threshold. Its gradient is 0: layers in front never learn."""
+
+    op = "step"
 
 
 class Linear(RecordedLayer):

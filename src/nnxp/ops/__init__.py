@@ -29,6 +29,8 @@ ELEMENTWISE = frozenset(
         "sigmoid",
         "sigmoid_backward",
         "squared_error_backward",
+        "step",
+        "step_backward",
         "tanh",
         "tanh_backward",
     }
@@ -61,6 +63,8 @@ class Ops:
     sigmoid_backward: Op  # dy, y -> dx: dy·y·(1 - y)
     tanh: Op  # x -> y: tanh x
     tanh_backward: Op  # dy, y -> dx: dy·(1 - y²)
+    step: Op  # x -> y: 1 where x > 0, else 0
+    step_backward: Op  # dy, y -> dx: 0
     softmax: Op  # x[…,K] -> y[…,K]: e^x / Σ e^x
     softmax_backward: Op  # dy[…,K], y[…,K] -> dx[…,K]: y·(dy - Σ dy·y)
 
@@ -100,6 +104,10 @@ class Ops:
     momentum: Op  # w, g, v, η, μ -> w, v
     nesterov: Op  # w, g, v, η, μ -> w, v
     adam: Op  # w, g, m, v, η, β_1, β_2, ε, c_1, c_2 -> w, m, v
+    adagrad: Op  # w, g, c, η, ε -> w, c
+    rmsprop: Op  # w, g, c, η, ρ, ε -> w, c
+    perturb: Op  # w, n, s -> w + s·n
+    keep_better: Op  # w, w', loss[], loss'[] -> w' where loss' < loss, else w
     clip_value: Op  # g, limit -> g
     clip_norm: Op  # g, limit -> g: the norm of all of g
     all_finite: Op  # w -> bool[]

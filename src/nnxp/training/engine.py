@@ -7,12 +7,12 @@ from typing import Any
 
 from nnxp import _check
 from nnxp._types import Array, Arrays, Shape
-from nnxp.backend import Backend
+from nnxp.backend import Backend, Purpose
 from nnxp.layers import Layer, RecordedLayer
 from nnxp.layers._base import join
 from nnxp.losses import Loss
-from nnxp.ops.record import Moment, results
-from nnxp.optimizers import Optimizer
+from nnxp.ops.record import Moment, results, run
+from nnxp.optimizers import GradientOptimizer, Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
 from nnxp.training.plan import Plan
 from nnxp.training.program import Mode, write
@@ -24,6 +24,8 @@ _PLANS = 16
 
 TRAIN = Mode(training=True, loss=True, gradients=True, predictions=False)
 TRAIN_WITH_METRICS = Mode(training=True, loss=True, gradients=True, predictions=True)
+TRY = Mode(training=True, loss=True, gradients=False, predictions=False)
+TRY_WITH_METRICS = Mode(training=True, loss=True, gradients=False, predictions=True)
 EVALUATE = Mode(training=False, loss=True, gradients=False, predictions=True)
 PREDICT = Mode(training=False, loss=False, gradients=False, predictions=True)
 STILL_GRADIENTS = Mode(training=False, loss=True, gradients=True, predictions=False)
@@ -72,8 +74,11 @@ class Engine:
 
     def train(self, x: Array, y: Array, *, predictions: bool = False) -> dict[str, Any]:
         """One update on one batch; returns ``loss``, ``data_loss`` and perhaps ``y_pred``, from before the update."""
-        results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y)
-        self._update()
+        if self.optimizer.needs_gradient:
+            results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y)
+            self._update()
+        else:
+            results = self._search(TRY_WITH_METRICS if predictions else TRY, x, y)
         self.step += 1
         return results
 
@@ -81,9 +86,9 @@ class Engine:
         """Run the plan of a mode; gradients, where it makes them, are left in `gradients`."""
         return self._plan(mode, x, y).run(x, y, Moment(self.step))
 
-    def seen(self, mode: Mode, x: Array, y: Array) -> bool:
-        """Whether a plan for arrays like these is there already."""
-        return _key(mode, x, y) in self._plans
+    def seen(self, x: Array, y: Array) -> bool:
+        """Whether a training plan for arrays like these is there already."""
+        return _key(TRAIN if self.optimizer.needs_gradient else TRY, x, y) in self._plans
 
     def _plan(self, mode: Mode, x: Array, y: Array | None) -> Plan:
         key = _key(mode, x, y)
@@ -110,7 +115,41 @@ class Engine:
             for name, value in results(step, returned):
                 buffers[name].replace(value)
                 values[name] = buffers[name].flat
-        if not self.backend.writable:  # the arrays are new ones: layers that hold them by themselves must be told
+        self._tell_layers()
+
+    def _search(self, mode: Mode, x: Array, y: Array) -> dict[str, Any]:
+        """One update without gradients; returns the results of the parameters before it."""
+        ops, w, noise = self.backend.ops, self.parameters.copy(), Buffer(self.parameters.layout, self.backend)
+        noise.write(self._noise())
+        values = {"w": w, "noise": noise.flat, **self.optimizer.scalars(self.step - self.optimizer_start)}
+        run(self.optimizer.records(), values, ops)
+        candidate, remembered = values["candidate"], self.remembered()
+        self._replace_parameters(candidate)
+        try:
+            candidate_loss = self.run(TRY, x, y)["loss"]
+        finally:  # neither an error nor what layers remember of the candidate leaves a trace
+            self._replace_parameters(w)
+            self.remember(remembered)
+        results = self.run(mode, x, y)  # after the candidate's run, which may use the same workspace
+        self._replace_parameters(ops.keep_better(w, candidate, results["loss"], candidate_loss))
+        return results
+
+    def _noise(self) -> Arrays:
+        """A draw from N(0, 1) for each parameter, for this step."""
+        rng, asarray = self.backend.rng, self.backend.asarray
+        draws = {
+            key: rng.generator(Purpose.SEARCH, step=self.step, item=item).standard_normal(place.shape)
+            for item, (key, place) in enumerate(self.parameters.layout.places.items())
+        }
+        return {key: asarray(draw, dtype=self.backend.dtype) for key, draw in draws.items()}
+
+    def _replace_parameters(self, flat: Array) -> None:
+        self.parameters.replace(flat)
+        self._tell_layers()
+
+    def _tell_layers(self) -> None:
+        """Where arrays are immutable, an update makes new ones: layers that hold them by themselves must be told."""
+        if not self.backend.writable:
             self._hand_out([(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)])
 
     @property
@@ -118,9 +157,10 @@ class Engine:
         """The buffers that an update changes, by the names that optimizers use."""
         return {"w": self.parameters, **self.slots}
 
-    def learning_rate(self) -> float:
-        """The rate of the next update."""
-        return self.optimizer.rate(self.step - self.optimizer_start)
+    def learning_rate(self) -> float | None:
+        """The rate of the next update; None where there is no such thing."""
+        optimizer = self.optimizer
+        return optimizer.rate(self.step - self.optimizer_start) if isinstance(optimizer, GradientOptimizer) else None
 
     def all_finite(self) -> bool:
         """Whether all parameters are finite numbers."""

@@ -145,7 +145,9 @@ class Fit:
         what = "a parameter is not a finite number" if isfinite(loss) else f"the loss is {loss}"
         back = f"as it was after epoch {epoch}" if epoch else "as it was before training"
         rate = self.engine.learning_rate()
-        return (
-            f"Training diverged in epoch {epoch + 1}: {what}. The model is {back}. "
-            f"Lower the learning rate (now {rate:g}), scale the inputs, or clip the gradients (clip_norm=1.0)."
+        remedy = (
+            "Scale the inputs."
+            if rate is None
+            else f"Lower the learning rate (now {rate:g}), scale the inputs, or clip the gradients (clip_norm=1.0)."
         )
+        return f"Training diverged in epoch {epoch + 1}: {what}. The model is {back}. {remedy}"

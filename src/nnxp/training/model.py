@@ -340,7 +340,7 @@ class Model:
         with self._unbuilt_by_bad_data():
             features = self._features(x, values=False)
             targets = self._targets(y, features.shape[0], values=False)
-            if not self.engine.seen(TRAIN, features, targets):
+            if not self.engine.seen(features, targets):
                 check_finite(features, self._first, self.backend)
                 self._targets(targets, features.shape[0], values=True)
             return features, targets

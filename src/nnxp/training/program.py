@@ -107,21 +107,23 @@ def _compute_from_logits(program: Program, y_pred: str) -> None:
 def _penalize(program: Program, root: Layer, gradients: dict[str, str], targets: dict[str, str]) -> str:
     """Add the penalties to the loss and to the gradients; return the name of the whole loss."""
     loss = "data_loss"
-    for path, leaf in root.leaves():
-        for name, penalty in leaf.regularizers().items():
-            key = join(path, name)
-            rate, value, total = key + ".rate", key + ".penalty", key + ".loss"
-            program.constants[rate] = penalty.rate
-            program.records.append(penalty.value_record().renamed(_rename(w=key, rate=rate, penalty=value)))
-            program.records.append(record("add", f"{loss} {value}", total))
-            loss = total
-            if key in gradients:
-                before, after = gradients[key], gradients[key] + ".penalized"
-                step = penalty.gradient_record()
-                program.records.append(
-                    replace(step.renamed(_rename(w=key, rate=rate, dw=before)), outputs=(after,)),
-                )
-                gradients[key], targets[after] = after, key
+    penalties = [
+        (join(path, name), penalty)
+        for path, leaf in root.leaves()
+        for name, regularizer in leaf.regularizers().items()
+        for penalty in regularizer.penalties()
+    ]
+    for index, (key, penalty) in enumerate(penalties):
+        rate, value, total = (f"{what}.{index}" for what in ("rate", "penalty", "loss"))
+        program.constants[rate] = float(penalty.rate)  # a NumPy scalar would make float64 of a float32 loss
+        program.records.append(penalty.value_record().renamed(_rename(w=key, rate=rate, penalty=value)))
+        program.records.append(record("add", f"{loss} {value}", total))
+        loss = total
+        if key in gradients:
+            before, after = gradients[key], f"{gradients[key]}.penalized"
+            step = penalty.gradient_record()
+            program.records.append(replace(step.renamed(_rename(w=key, rate=rate, dw=before)), outputs=(after,)))
+            gradients[key], targets[after] = after, key
     return loss
 
 

@@ -4,6 +4,8 @@ A backward takes the gradient of the loss by the output, ``dy``, and the *output
 of each of these is a function of the output, so the input's buffer is free as soon as the output is known.
 """
 
+from math import floor, log
+
 from nnxp._types import Array, Namespace
 
 __all__ = [
@@ -13,6 +15,8 @@ __all__ = [
     "sigmoid_backward",
     "softmax",
     "softmax_backward",
+    "step",
+    "step_backward",
     "tanh",
     "tanh_backward",
 ]
@@ -30,8 +34,8 @@ def relu_backward(xp: Namespace, dy: Array, y: Array) -> Array:
 
 def sigmoid(xp: Namespace, x: Array) -> Array:
     r"""$y = \sigma(x) = 1 / (1 + e^{-x})$, elementwise."""
-    e = xp.exp(-xp.abs(x))  # σ(x) = e^x / (1 + e^x) for x < 0: the exponent is never positive, so nothing overflows
-    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+    least = 1.0 - floor(log(xp.finfo(x.dtype).max))  # below it e^-x overflows and σ is no normal number any more
+    return 1 / (1 + xp.exp(-xp.clip(x, least, None)))
 
 
 def sigmoid_backward(xp: Namespace, dy: Array, y: Array) -> Array:
@@ -47,6 +51,16 @@ def tanh(xp: Namespace, x: Array) -> Array:
 def tanh_backward(xp: Namespace, dy: Array, y: Array) -> Array:
     r"""$dx = dy \cdot (1 - y^2)$."""
     return dy * (1 - y * y)
+
+
+def step(xp: Namespace, x: Array) -> Array:
+    r"""$y = 1$ where $x > 0$, else 0, elementwise: the threshold of a perceptron. Source: Rosenblatt (1958)."""
+    return xp.astype(x > 0, x.dtype)
+
+
+def step_backward(xp: Namespace, dy: Array, y: Array) -> Array:
+    r"""$dx = 0$: the step is flat wherever it has a slope, so nothing in front of it learns by its gradient."""
+    return xp.zeros_like(dy)
 
 
 def softmax(xp: Namespace, x: Array) -> Array:

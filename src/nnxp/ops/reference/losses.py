@@ -12,31 +12,56 @@ __all__ = [
     "CLIP",
     "absolute_error",
     "absolute_error_backward",
+    "absolute_errors",
     "binary_crossentropy",
     "binary_crossentropy_backward",
     "binary_crossentropy_from_logits",
     "binary_crossentropy_from_logits_backward",
+    "binary_surprises",
     "categorical_crossentropy",
     "categorical_crossentropy_backward",
     "categorical_crossentropy_from_logits",
     "categorical_crossentropy_from_logits_backward",
+    "categorical_surprises",
+    "probabilities_minus_targets",
     "sigmoid_binary_crossentropy",
     "softmax_categorical_crossentropy",
     "squared_error",
     "squared_error_backward",
+    "squared_errors",
 ]
 
 CLIP = 1e-7
 """Probabilities that a network did not make from logits are clipped to [CLIP, 1 - CLIP], in the value and in the
 gradient: a confident mistake then costs 16.1 and still has a slope. The book *Neural Networks from Scratch* uses the
-same
-bound."""
+same bound."""
+
+
+def squared_errors(xp: Namespace, p: Array, y: Array) -> Array:
+    r"""``p[B,O], y[B,O] -> [B,O]``: $(p - y)^2$, what `squared_error` adds up."""
+    error = p - y
+    return error * error
+
+
+def absolute_errors(xp: Namespace, p: Array, y: Array) -> Array:
+    r"""``p[B,O], y[B,O] -> [B,O]``: $|p - y|$, what `absolute_error` adds up."""
+    return xp.abs(p - y)
+
+
+def categorical_surprises(xp: Namespace, p: Array, y: Array) -> Array:
+    r"""``p[B,K], y[B] or y[B,K] -> [B]``: $-\sum_k y_{bk} \log p_{bk}$, what `categorical_crossentropy` adds up."""
+    return -xp.sum(_targets(xp, y, p) * xp.log(_clip(xp, p)), axis=-1)
+
+
+def binary_surprises(xp: Namespace, p: Array, y: Array) -> Array:
+    r"""``p[B,O], y[B,O] -> [B,O]``: $-(y \log p + (1 - y) \log(1 - p))$, what `binary_crossentropy` adds up."""
+    q = _clip(xp, p)
+    return -(y * xp.log(q) + (1 - y) * xp.log(1 - q))
 
 
 def squared_error(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
     r"""``p[B,O], y[B,O] -> loss[]``: $\sum (p - y)^2 / D$."""
-    error = p - y
-    return xp.sum(error * error) / divisor
+    return xp.sum(squared_errors(xp, p, y)) / divisor
 
 
 def squared_error_backward(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
@@ -46,7 +71,7 @@ def squared_error_backward(xp: Namespace, p: Array, y: Array, divisor: float) ->
 
 def absolute_error(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
     r"""``p[B,O], y[B,O] -> loss[]``: $\sum |p - y| / D$."""
-    return xp.sum(xp.abs(p - y)) / divisor
+    return xp.sum(absolute_errors(xp, p, y)) / divisor
 
 
 def absolute_error_backward(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
@@ -56,8 +81,7 @@ def absolute_error_backward(xp: Namespace, p: Array, y: Array, divisor: float) -
 
 def categorical_crossentropy(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
     r"""``p[B,K], y[B] or y[B,K] -> loss[]``: $-\sum_{bk} y_{bk} \log p_{bk} / D$, p clipped by `CLIP`."""
-    targets = _targets(xp, y, p)
-    return -xp.sum(targets * xp.log(_clip(xp, p))) / divisor
+    return xp.sum(categorical_surprises(xp, p, y)) / divisor
 
 
 def categorical_crossentropy_backward(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
@@ -76,20 +100,26 @@ def categorical_crossentropy_from_logits(xp: Namespace, z: Array, y: Array, divi
 
 def categorical_crossentropy_from_logits_backward(xp: Namespace, z: Array, y: Array, divisor: float) -> Array:
     r"""$dz = (\mathrm{softmax}(z) \sum_k y_k - y) / D$; the sum is 1 for class indices and for probabilities."""
-    return _softmax_minus_targets(xp, softmax(xp, z), y, divisor)
+    return probabilities_minus_targets(xp, softmax(xp, z), y, divisor)
+
+
+def probabilities_minus_targets(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
+    r"""``p[B,K], y -> dz[B,K]``: $(p \sum_k y_k - y) / D$, the gradient by the logits that made p."""
+    if y.ndim == 1:
+        return (p - one_hot(xp, y, p.shape[-1], p.dtype)) / divisor
+    return (p * xp.sum(y, axis=-1, keepdims=True) - y) / divisor
 
 
 def softmax_categorical_crossentropy(xp: Namespace, z: Array, y: Array, divisor: float) -> tuple[Array, Array, Array]:
     """``z[B,K], y -> p[B,K], loss[], dz[B,K]``: softmax, its cross-entropy and the gradient by z, in one."""
     p = softmax(xp, z)
     loss = categorical_crossentropy_from_logits(xp, z, y, divisor)
-    return p, loss, _softmax_minus_targets(xp, p, y, divisor)
+    return p, loss, probabilities_minus_targets(xp, p, y, divisor)
 
 
 def binary_crossentropy(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
     r"""``p[B,O], y[B,O] -> loss[]``: $-\sum (y \log p + (1 - y) \log(1 - p)) / D$, p clipped by `CLIP`."""
-    q = _clip(xp, p)
-    return -xp.sum(y * xp.log(q) + (1 - y) * xp.log(1 - q)) / divisor
+    return xp.sum(binary_surprises(xp, p, y)) / divisor
 
 
 def binary_crossentropy_backward(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
@@ -118,12 +148,6 @@ def sigmoid_binary_crossentropy(xp: Namespace, z: Array, y: Array, divisor: floa
 
 def _targets(xp: Namespace, y: Array, like: Array) -> Array:
     return one_hot(xp, y, like.shape[-1], like.dtype) if y.ndim == 1 else y
-
-
-def _softmax_minus_targets(xp: Namespace, p: Array, y: Array, divisor: float) -> Array:
-    if y.ndim == 1:
-        return (p - one_hot(xp, y, p.shape[-1], p.dtype)) / divisor
-    return (p * xp.sum(y, axis=-1, keepdims=True) - y) / divisor
 
 
 def _clip(xp: Namespace, p: Array) -> Array:

@@ -5,7 +5,19 @@ t counts updates from 0. The order of operations is the textbook's; every functi
 
 from nnxp._types import Array, Namespace
 
-__all__ = ["adam", "all_finite", "clip_norm", "clip_value", "momentum", "nesterov", "sgd"]
+__all__ = [
+    "adagrad",
+    "adam",
+    "all_finite",
+    "clip_norm",
+    "clip_value",
+    "keep_better",
+    "momentum",
+    "nesterov",
+    "perturb",
+    "rmsprop",
+    "sgd",
+]
 
 
 def sgd(xp: Namespace, w: Array, g: Array, learning_rate: float) -> Array:
@@ -55,6 +67,36 @@ def adam(
     m = beta_1 * m + (1 - beta_1) * g
     v = beta_2 * v + (1 - beta_2) * (g * g)
     return w - learning_rate * (m / correction_1) / (xp.sqrt(v / correction_2) + epsilon), m, v
+
+
+def adagrad(xp: Namespace, w: Array, g: Array, c: Array, learning_rate: float, epsilon: float) -> tuple[Array, Array]:
+    r"""``-> w, c``: $c \leftarrow c + g^2$; $w \leftarrow w - \eta g / (\sqrt c + \epsilon)$.
+
+    Source: Duchi, Hazan & Singer, *Adaptive subgradient methods* (JMLR 12, 2011), in the diagonal form.
+    """
+    c = c + g * g
+    return w - learning_rate * g / (xp.sqrt(c) + epsilon), c
+
+
+def rmsprop(
+    xp: Namespace, w: Array, g: Array, c: Array, learning_rate: float, rho: float, epsilon: float
+) -> tuple[Array, Array]:
+    r"""``-> w, c``: $c \leftarrow \rho c + (1 - \rho) g^2$; $w \leftarrow w - \eta g / (\sqrt c + \epsilon)$.
+
+    Source: Tieleman & Hinton, *Neural Networks for Machine Learning*, lecture 6.5 (2012).
+    """
+    c = rho * c + (1 - rho) * (g * g)
+    return w - learning_rate * g / (xp.sqrt(c) + epsilon), c
+
+
+def perturb(xp: Namespace, w: Array, n: Array, scale: float) -> Array:
+    r"""$w + s n$, for noise n."""
+    return w + scale * n
+
+
+def keep_better(xp: Namespace, w: Array, candidate: Array, loss: Array, candidate_loss: Array) -> Array:
+    """The candidate where its loss, a 0-d array, is the lower one, else w: decided where the losses lie."""
+    return xp.where(candidate_loss < loss, candidate, w)
 
 
 def clip_value(xp: Namespace, g: Array, limit: float) -> Array:
