@@ -155,6 +155,137 @@ class TestDecisionBoundary:
             plotting.decision_boundary(softmax, self.X, [0, 1, 1], resolution=0)
 
 
+class TestDecisionBoundaries:
+    X, Y = np.array([(-1.0, 0.0), (1.0, 0.0), (0.0, 2.0)]), [0, 1, 1]
+
+    def test_one_picture_for_each_name(self):
+        half = lambda p: np.full((len(p), 1), 0.5)  # noqa: E731
+        right = lambda p: (p[:, :1] > 0) * 1.0  # noqa: E731
+        names = {"half": half, "right": right, "again": right, "last": half}
+        figure = plotting.decision_boundaries(names, self.X, self.Y, columns=3, resolution=9, title="Four")
+        shown = [axes.get_title() for axes in figure.axes if axes.images]
+        assert (shown, len(figure.axes)) == (["half", "right", "again", "last"], 6)
+        assert figure.get_suptitle() == "Four"
+        images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+        np.testing.assert_allclose(images[1][4, 0], plotting._tints(2)[0])
+        np.testing.assert_array_equal(images[1], images[2])
+        assert not np.array_equal(images[0], images[1])
+        for axes in figure.axes[:4]:
+            assert sum(len(points.get_offsets()) for points in axes.collections[-2:]) == 3
+
+    def test_fewer_names_than_columns(self):
+        figure = plotting.decision_boundaries({"a": lambda p: np.full((len(p), 1), 0.5)}, self.X, self.Y, columns=5)
+        assert len(figure.axes) == 1
+
+    @pytest.mark.parametrize(
+        ("predicts", "x", "error", "message"),
+        [
+            ({}, X, ConfigurationError, "expected at least one predict, got none"),
+            (
+                {"a": abs},
+                X[:, :1],
+                ShapeError,
+                r"decision_boundaries expected x of shape \(N, 2\) and N labels, got \(3, 1",
+            ),
+            ({"a": lambda p: p}, X, DataError, "expected probabilities"),
+        ],
+    )
+    def test_errors(self, predicts, x, error, message):
+        with pytest.raises(error, match=message):
+            plotting.decision_boundaries(predicts, x, self.Y)
+
+
+class TestLines:
+    def test_curves_and_points(self):
+        curves = {"f": [1.0, 4.0, 9.0], "tangent": [[1], [3], [5]]}
+        (axes,) = plotting.lines([1, 2, 3], curves, points=[(2, 4)], xlabel="t", ylabel="f(t)", title="T").axes
+        drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
+        assert drawn["f"] == [[1, 1], [2, 4], [3, 9]]
+        assert drawn["tangent"] == [[1, 1], [2, 3], [3, 5]]
+        assert [[2, 4]] in drawn.values()
+        assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_yscale()) == ("t", "f(t)", "linear")
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["f", "tangent"]
+
+    def test_logarithmic(self):
+        assert plotting.lines([1, 2], {"f": [1, 1000]}, log=True).axes[0].get_yscale() == "log"
+
+    def test_many_curves_can_be_told_apart(self):
+        (axes,) = plotting.lines([1, 2], {str(k): [k, k] for k in range(12)}).axes
+        assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 12
+
+    def test_lengths_differ(self):
+        with pytest.raises(ShapeError, match="lines expected 2 values of 'f', as many as x has, got 3"):
+            plotting.lines([1, 2], {"f": [1, 2, 3]})
+
+
+class TestLossAndAccuracy:
+    def test_two_axes(self):
+        left, right = plotting.loss_and_accuracy(HISTORY).axes
+        assert [line.get_xydata().tolist() for line in left.get_lines()] == [[[1, 0.9], [2, 0.5], [3, 0.4]]]
+        assert [line.get_xydata().tolist() for line in right.get_lines()] == [[[1, 0.5], [2, 0.6], [3, 0.8]]]
+        assert (left.get_ylabel(), right.get_ylabel()) == ("training loss", "validation accuracy")
+        assert left.get_lines()[0].get_color() != right.get_lines()[0].get_color()
+
+    def test_other_names(self):
+        left, right = plotting.loss_and_accuracy(HISTORY, loss="val_loss", accuracy="accuracy").axes
+        assert (left.get_ylabel(), right.get_ylabel()) == ("validation loss", "training accuracy")
+
+    def test_missing(self):
+        with pytest.raises(ConfigurationError, match=r"the history has no 'val_accuracy'; it has \['loss'\]"):
+            plotting.loss_and_accuracy({"loss": [1.0]})
+
+
+class TestAnimateRegression:
+    X, Y = np.arange(4.0), np.array([0.0, 1.0, 0.0, -1.0])
+
+    def test_a_frame_for_each_prediction(self, tmp_path):
+        from PIL import Image
+
+        frames = [("epoch 0", self.Y * 0), ("epoch 1", self.Y / 2), ("epoch 2", self.Y[:, None])]
+        plotting.animate_regression(tmp_path / "fit.gif", self.X, self.Y, frames, milliseconds=50)
+        with Image.open(tmp_path / "fit.gif") as image:
+            assert (image.format, image.n_frames) == ("GIF", 3)
+            durations, pixels = [], []
+            for frame in range(3):
+                image.seek(frame)
+                durations.append(image.info["duration"])
+                pixels.append(np.asarray(image.convert("RGB")))
+        assert durations == [50, 50, 2000]
+        assert not np.array_equal(pixels[0], pixels[1])
+        assert not np.array_equal(pixels[1], pixels[2])
+
+    def test_a_wild_prediction_does_not_move_the_axes(self, tmp_path):
+        """The first guesses of a network can be far off: the data stays in sight, at its place."""
+        ticks = [
+            np.asarray(plotting._frame(self.X, self.Y, "t", y).convert("L"))[:, :60] < 128  # each has its own palette
+            for y in (self.Y, self.Y + 1e6)
+        ]
+        np.testing.assert_array_equal(*ticks)
+        assert ticks[0].any()
+
+    @pytest.mark.parametrize(
+        ("name", "frames", "message"),
+        [
+            ("fit.gif", [], "expected at least one frame"),
+            ("fit.png", [("a", Y)], "ends in '.png'; an animation is saved as .gif"),
+        ],
+    )
+    def test_errors(self, name, frames, message, tmp_path):
+        with pytest.raises(ConfigurationError, match=message):
+            plotting.animate_regression(tmp_path / name, self.X, self.Y, frames)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_bad_frame_leaves_the_old_file(self, tmp_path):
+        (tmp_path / "fit.gif").write_bytes(b"old")
+        with pytest.raises(ShapeError, match="same length, got 4, 4 and 3"):
+            plotting.animate_regression(tmp_path / "fit.gif", self.X, self.Y, [("a", self.Y), ("b", self.Y[:3])])
+        assert (tmp_path / "fit.gif").read_bytes() == b"old"
+
+    def test_a_folder_that_is_not_there(self, tmp_path):
+        with pytest.raises(FileNotWritable):
+            plotting.animate_regression(tmp_path / "no" / "fit.gif", self.X, self.Y, [("a", self.Y)])
+
+
 class TestRegressionFit:
     def test_the_line_runs_from_left_to_right(self):
         figure = plotting.regression_fit(np.array([[3.0], [1.0], [2.0]]), [30.0, 10.0, 20.0], [[33.0], [11.0], [22.0]])
@@ -216,12 +347,12 @@ class TestImageRow:
 
 
 def test_report_is_the_curves_above_the_images(tmp_path):
-    figure = plotting.report(HISTORY, IMAGES, [3, 1, 0, 2], [3, 7, 0, 2], title="97 %")
+    figure = plotting.report(HISTORY, IMAGES, [3, 1, 0, 2], [3, 7, 0, 2], class_names="abcd", title="97 %")
     plotting.save(figure, tmp_path / "report.png")
     left, right, *images = figure.axes
     assert "validation loss" in curves(left)
     assert "validation accuracy" in curves(right)
-    assert texts(figure) == ["3", "7, is 1", "0", "2"]
+    assert texts(figure) == ["d", "7, is b", "a", "c"]
     bottom = min(axes.get_window_extent().y0 for axes in (left, right))
     assert bottom > max(axes.get_window_extent().y1 for axes in images)
     assert figure.get_suptitle() == "97 %"

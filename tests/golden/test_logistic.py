@@ -87,10 +87,12 @@ def test_all_epochs_on_numpy():
 
 
 def test_first_epochs_on_every_backend(backend):
-    """Float32 runs part once their roundings differ: exponentials, roots and sums are each library's own."""
+    """Roundings are each library's own. In PyTorch's and JAX's, a sample ends on the other side of a ReLU at epoch 107,
+    which the third decimal shows from epoch 300 on.
+    """
     run = Run(backend)
-    run.train(301)
-    assert run.lines == LINES[:4]
+    run.train(300)
+    assert run.lines == LINES[:3]
 
 
 def test_end_on_every_backend(backend):

@@ -1,0 +1,53 @@
+"""What all examples share: the command line, the printed table, the saved picture."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnxp import plotting
+from nnxp.errors import NnxpError
+
+__all__ = ["command", "save", "table"]
+
+
+def command(
+    run: Callable[..., None],
+    description: str | None,
+    *,
+    picture: str,
+    epochs: int | None = None,
+    **more: dict[str, Any],
+) -> None:
+    """Run an example from its command line: ``run(backend, picture, epochs, …)``, the last where it has them.
+
+    ``more`` are further options by name, with what ``add_argument`` takes.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--backend", default="numpy", help="numpy, cupy, torch, jax, … (default: numpy)")
+    parser.add_argument("--picture", type=Path, default=Path(picture), help=f"where the picture goes ({picture})")
+    if epochs is not None:
+        parser.add_argument("--epochs", type=int, default=epochs, help=f"how long to train ({epochs:,})")
+    for name, options in more.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **options)
+    try:
+        run(**vars(parser.parse_args()))
+    except NnxpError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under the names of their columns: floats with six decimals, the rest as it is."""
+    lines = [list(columns)] + [[f"{v:.6f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def save(figure: Any, path: Path) -> None:
+    """Save a picture and say where it is."""
+    plotting.save(figure, path)
+    print(f"picture: {path}")
