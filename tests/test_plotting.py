@@ -256,12 +256,8 @@ class TestAnimateRegression:
 
     def test_a_wild_prediction_does_not_move_the_axes(self, tmp_path):
         """The first guesses of a network can be far off: the data stays in sight, at its place."""
-        ticks = [
-            np.asarray(plotting._frame(self.X, self.Y, "t", y).convert("L"))[:, :60] < 128  # each has its own palette
-            for y in (self.Y, self.Y + 1e6)
-        ]
-        np.testing.assert_array_equal(*ticks)
-        assert ticks[0].any()
+        limits = {plotting._still(self.X, self.Y, "t", y).axes[0].get_ylim() for y in (self.Y, self.Y + 1e6)}
+        assert limits == {(-1.3, 1.3)}
 
     @pytest.mark.parametrize(
         ("name", "frames", "message"),

@@ -192,7 +192,7 @@ def animate_regression(
         raise ConfigurationError("animate_regression expected at least one frame (title, prediction), got none.")
     if Path(path).suffix.lower() != ".gif":
         raise ConfigurationError(f"{path} ends in {Path(path).suffix!r}; an animation is saved as .gif.")
-    images = [_frame(x, y, title, prediction) for title, prediction in frames]
+    images = [_image(_still(x, y, title, prediction)) for title, prediction in frames]
     pause = positive_int("animate_regression", "milliseconds", milliseconds)
     durations = [pause] * (len(images) - 1) + [2000]
     with replacement(path) as file:
@@ -341,8 +341,8 @@ def _fit(axes: Axes, x: ArrayLike, y: ArrayLike, prediction: ArrayLike) -> None:
     axes.legend(frameon=False)
 
 
-def _frame(x: ArrayLike, y: ArrayLike, title: str, prediction: ArrayLike) -> Any:
-    """One picture of an animation, in the colours of a GIF; the axes are those of the data."""
+def _still(x: ArrayLike, y: ArrayLike, title: str, prediction: ArrayLike) -> Figure:
+    """One picture of an animation; its axes are those of the data, wherever the prediction is."""
     figure = _figure(6.0, 3.8, title)
     axes = _grid(figure.add_subplot())
     _fit(axes, x, y, prediction)
@@ -350,7 +350,11 @@ def _frame(x: ArrayLike, y: ArrayLike, title: str, prediction: ArrayLike) -> Any
     margin = 0.15 * (high - low) or 1.0
     axes.set_ylim(low - margin, high + margin)
     axes.legend(frameon=False, loc="upper right")
+    return figure
 
+
+def _image(figure: Figure) -> Any:
+    """A figure as an image in the few colours of a GIF."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
