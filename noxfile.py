@@ -21,7 +21,7 @@ import sys
 
 import nnxp
 
-for name in ("cupy", "matplotlib", "numba", "torch", "jax", "sklearn"):
+for name in ("cupy", "matplotlib", "numba", "torch", "jax", "sklearn", "pooch", "requests", "PIL"):
     assert importlib.util.find_spec(name) is None, f"{name} is installed: this environment is not minimal"
     assert name not in sys.modules
 print("nnxp", nnxp.__version__, "needs no extra:", nnxp.available_backends())
@@ -93,6 +93,14 @@ def bench(session: nox.Session) -> None:
     """Steps per second beside the book's code; ``nox -s bench -- --workloads W1 --json FILE``."""
     session.install(".", *group("bench"))
     session.run("python", "benchmarks/steps.py", *session.posargs, env={"OPENBLAS_CORETYPE": None})
+
+
+@nox.session(default=False)
+def gallery(session: nox.Session) -> None:
+    """Run the examples and draw their pictures anew; ``nox -s gallery -- moons_network`` does one."""
+    session.install(".[examples]")
+    env = QUIET | {"OPENBLAS_CORETYPE": None}
+    session.run("python", "tools/make_gallery.py", *session.posargs, env=env)
 
 
 @nox.session(default=False)

@@ -30,13 +30,23 @@ def command(
     parser.add_argument("--backend", default="numpy", help="numpy, cupy, torch, jax, … (default: numpy)")
     parser.add_argument("--picture", type=Path, default=Path(picture), help=f"where the picture goes ({picture})")
     if epochs is not None:
-        parser.add_argument("--epochs", type=int, default=epochs, help=f"how long to train ({epochs:,})")
+        parser.add_argument("--epochs", type=_count, default=epochs, help=f"how long to train ({epochs:,})")
     for name, options in more.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **options)
+    options = vars(parser.parse_args())
     try:
-        run(**vars(parser.parse_args()))
+        plotting.check(options["picture"])  # before the work, not after it
+        run(**options)
     except NnxpError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _count(text: str) -> int:
+    """A whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,7 +1,7 @@
 """(g) The four layers of (f) with sigmoid in the place of tanh.
 
-A sigmoid's slope is at most 1/4, so less of the gradient reaches the first layer: look how much later the loss falls,
-and how much flatter the boundary still is.
+A sigmoid's slope is at most 1/4, so less of the gradient reaches the first layer: look how much later the loss falls.
+The boundary is much the same in the end.
 """
 
 from pathlib import Path

@@ -11,17 +11,33 @@ import pytest
 from nnxp.cli import main
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+CODE = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 ACCURACY = float(re.search(r"test accuracy (\d+\.\d)%", TEXT)[1]) / 100
+BOOK = """
+X, y = nnfs.datasets.spiral_data(samples=100, classes=3)
+dense = Layer_Dense(2, 3)
+softmax = Activation_Softmax()
+dense.forward(X)
+softmax.forward(dense.output)
+outputs = softmax.output
+"""
 # Another BLAS adds in another order, and 150 epochs let that grow: four of the 359 test images either way.
 OTHER_MACHINES = 4 / 359
 
 
 def test_the_python_version_gives_what_the_command_gives(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    code, _ = CODE
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert float(re.search(r"'accuracy': ([0-9.]+)", printed)[1]) == pytest.approx(ACCURACY, abs=OTHER_MACHINES)
+
+
+def test_a_script_of_the_book_runs_below_the_lines_shown():
+    _, head = CODE
+    names: dict[str, object] = {}
+    exec(compile(head + BOOK, "README.md", "exec"), names)
+    assert names["outputs"].shape == (300, 3)
 
 
 def test_the_commands_work_as_written(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Chapter 16 of *Neural Networks from Scratch*: binary logistic regression on the spiral, digit for digit."""
 
 import pytest
+from numpy.lib.introspect import opt_func_info
 
 import nnxp.compat.nnfs as nnfs
 from nnxp.compat.nnfs import (
@@ -77,6 +78,10 @@ class Run:
 
 
 def test_all_epochs_on_numpy():
+    """The digits are those of NumPy's exponential for AVX2 and AVX-512, which agree; others round otherwise."""
+    used = opt_func_info(func_name="^exp$", signature="float32")["exp"]["ff"]["current"]
+    if used.startswith("baseline"):
+        pytest.skip(f"NumPy's exponential is the one of {used} here: its last bits differ")
     run = Run("numpy")
     run.train(10_001)
     assert set(LINES) <= set(run.lines)
@@ -100,10 +105,3 @@ def test_end_on_every_backend(backend):
     run = Run(backend)
     run.train(10_001, every=10_000)
     assert 0.85 <= run.score(run.forward(run.X), run.y) <= 1.0
-
-
-@pytest.fixture(autouse=True)
-def leave_the_arithmetic_alone():
-    """Other tests find NumPy chosen."""
-    yield
-    nnfs.init("numpy")
