@@ -63,5 +63,5 @@ __all__ = [
     "vertical_data",
 ]
 
-if find_spec("nnfs") is None:
+if "nnfs" not in sys.modules and find_spec("nnfs") is None:
     sys.modules["nnfs"], sys.modules["nnfs.datasets"] = sys.modules[__name__], datasets

@@ -9,7 +9,7 @@ from nnxp import _check
 from nnxp._types import Array
 from nnxp._values import numbers
 from nnxp.compat.nnfs._arithmetic import current, host_scalar, own
-from nnxp.errors import OrderError, ShapeError
+from nnxp.errors import DataError, OrderError, ShapeError
 
 __all__ = ["Accuracy", "Accuracy_Categorical", "Accuracy_Regression", "as_it_is"]
 
@@ -34,6 +34,8 @@ class Accuracy(ABC):
             backend.asarray(numbers(name, what, a)) for what, a in (("predictions", predictions), ("y", y))
         )
         right = self.compare(predictions, y)
+        if 0 in _check.shape(right):
+            raise DataError(f"{name} expected at least one prediction, got none: the data is empty.")
         count = int(host_scalar(backend.xp.sum(backend.xp.astype(right, backend.integer_dtype))))
         size = 1
         for length in _check.shape(right):
@@ -62,11 +64,9 @@ class Accuracy_Categorical(Accuracy):
         self.binary = binary
 
     def compare(self, predictions: Array, y: Array) -> Array:
-        if not self.binary and y.ndim == 2 and predictions.ndim == 1:
+        if not self.binary and y.ndim == 2 and y.shape[1] > 1 and predictions.ndim == 1:
             y = current().xp.argmax(y, axis=1)
-        _same_shape("Accuracy_Categorical", predictions, y)
-        if current().is_floating(y.dtype) and not current().is_floating(predictions.dtype):
-            predictions = current().xp.astype(predictions, y.dtype)
+        predictions, y = _comparable("Accuracy_Categorical", predictions, y)
         return predictions == y
 
 
@@ -80,13 +80,16 @@ class Accuracy_Regression(Accuracy):
     def init(self, y: Any, reinit: bool = False) -> None:
         """Take std(y) / 250 as the precision, unless there is one; ``reinit`` takes it anew."""
         if self.precision is None or reinit:
-            values = numbers("Accuracy_Regression", "y", y)
-            self.precision = float(np.std(current().to_numpy(values), dtype=np.float64)) / 250
+            values = current().to_numpy(numbers("Accuracy_Regression", "y", y))
+            if not values.size or not np.all(np.isfinite(values)):
+                what = "none" if not values.size else "NaN or infinity among them"
+                raise DataError(f"Accuracy_Regression.init expected finite targets y, got {what}; drop those rows.")
+            self.precision = float(np.std(values, dtype=np.float64)) / 250
 
     def compare(self, predictions: Array, y: Array) -> Array:
         if self.precision is None:
             raise OrderError("Accuracy_Regression has no precision yet: call init(y) with the training targets first.")
-        _same_shape("Accuracy_Regression", predictions, y)
+        predictions, y = _comparable("Accuracy_Regression", predictions, y)
         return current().xp.abs(predictions - y) < self.precision
 
 
@@ -97,8 +100,14 @@ def as_it_is(owner: str, name: str, a: Any) -> Array:
     return own(owner, name, a) if floating else current().asarray(a, dtype=current().integer_dtype)
 
 
-def _same_shape(owner: str, predictions: Array, y: Array) -> None:
+def _comparable(owner: str, predictions: Array, y: Array) -> tuple[Array, Array]:
+    """Both, if they have one shape; classes and truth values in a type that the other side can be compared with."""
     got, expected = _check.shape(y), _check.shape(predictions)
     if got != expected:
-        remedy = "y.reshape(-1, 1)" if expected == (*got, 1) else "one target for each prediction"
+        columns = {(*got, 1): "y.reshape(-1, 1)", got[:-1]: "y[:, 0]"} if got[1:] in ((), (1,)) else {}
+        remedy = columns.get(expected, "one target for each prediction")
         raise ShapeError(f"{owner} expected y of shape {expected}, like the predictions, got {got}; use {remedy}.")
+    astype, floating = current().xp.astype, current().is_floating
+    common = next((a.dtype for a in (predictions, y) if floating(a.dtype)), current().integer_dtype)
+    predictions, y = (a if floating(a.dtype) else astype(a, common) for a in (predictions, y))
+    return predictions, y

@@ -2,11 +2,9 @@
 
 from typing import Any, ClassVar
 
-from nnxp import _check
 from nnxp._types import Array
 from nnxp.compat.nnfs._arithmetic import current, own
-from nnxp.compat.nnfs._layers import seen
-from nnxp.errors import ShapeError
+from nnxp.compat.nnfs._layers import like_output
 
 __all__ = ["Activation_Linear", "Activation_ReLU", "Activation_Sigmoid", "Activation_Softmax"]
 
@@ -21,12 +19,8 @@ class _Activation:
 
     def backward(self, dvalues: Any) -> None:
         """Set ``dinputs``."""
-        name, output = type(self).__name__, seen(self, "output")
-        dvalues = own(name, "dvalues", dvalues)
-        got, expected = _check.shape(dvalues), _check.shape(output)
-        if got != expected:
-            raise ShapeError(f"{name} expected dvalues of shape {expected}, like its output, got {got}.")
-        self.dinputs = getattr(current().ops, self.op + "_backward")(dvalues, output)
+        dvalues = like_output(self, dvalues)
+        self.dinputs = getattr(current().ops, self.op + "_backward")(dvalues, self.output)
 
     def predictions(self, outputs: Array) -> Array:
         """What the outputs say: here, themselves."""
@@ -67,4 +61,4 @@ class Activation_Linear(_Activation):
         self.inputs = self.output = own("Activation_Linear", "inputs", inputs)
 
     def backward(self, dvalues: Any) -> None:
-        self.dinputs = own("Activation_Linear", "dvalues", dvalues)
+        self.dinputs = like_output(self, dvalues)

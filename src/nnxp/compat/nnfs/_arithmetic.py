@@ -72,6 +72,8 @@ def init(
     device
         The library's own device object.
     """
+    if random_seed is not None:
+        random_seed = _check.non_negative_int("init", "random_seed", random_seed)
     _begin(backend, default_dtype, device, precise=dot_precision_workaround)
     if random_seed is not None:
         np.random.seed(random_seed)

@@ -12,7 +12,7 @@ __all__ = ["batches", "reshuffled"]
 def batches(samples: int, batch_size: int | None) -> list[slice]:
     """The rows of each step; the last step takes what is left."""
     size = samples if batch_size is None else _check.positive_int("Model", "batch_size", batch_size)
-    return [slice(start, start + size) for start in range(0, samples, size)]
+    return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 
 def reshuffled(X: Array, y: Array) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ from nnxp.compat.nnfs._activations import (
     Activation_Sigmoid,
     Activation_Softmax,
 )
-from nnxp.compat.nnfs._arithmetic import current, own
+from nnxp.compat.nnfs._arithmetic import current
 from nnxp.compat.nnfs._layers import Layer_Dense, Layer_Dropout
 from nnxp.compat.nnfs._losses import (
     Loss,
@@ -81,15 +81,23 @@ def load_into(model: Any, path: str | PathLike[str]) -> None:
     read = load(path)
     for layer in read.layers:
         model.add(_book_layer(layer, path))
-    optimizer = _book_optimizer(read.optimizer, path)
-    model.set(loss=_of_nnxp(_LOSSES, read.loss, path)(), optimizer=optimizer, accuracy=_book_accuracy(read.metrics))
+    loss, optimizer = _of_nnxp(_LOSSES, read.loss, path)(), _book_optimizer(read.optimizer, path)
+    accuracy = _book_accuracy(read.metrics)
+    unsaid: list[tuple[str, Any, Any]] = [("input_scaling", read.input_scaling, None)]
+    unsaid += [("loss", read.loss, _loss(loss)), ("optimizer", read.optimizer, _optimizer(optimizer))]
+    if accuracy is not None:
+        unsaid.append(("metrics", list(read.metrics), _metrics(accuracy)))
+    for name, found, sayable in unsaid:
+        if found != sayable:
+            raise FileFormatError(f"{path} has {name} {found}, which the book's classes lack; read it with nnxp.load.")
+    model.set(loss=loss, optimizer=optimizer, accuracy=accuracy)
     model.finalize()
     optimizer.iterations = read.step - read.engine.optimizer_start
     slots = read.engine.slot_state()
     for dense, index in _dense(model):
         for name in ("weights", "biases"):
             arrays = (slots[slot][f"{index}.{name}"] for slot in optimizer.slots)
-            shaped = tuple(_shaped(own("load", name, a), getattr(dense, name)) for a in arrays)
+            shaped = tuple(_shaped(current().asarray(a), getattr(dense, name)) for a in arrays)
             optimizer.memory.setdefault(dense, {})[name] = shaped
 
 
@@ -129,14 +137,14 @@ def _slots(model: Any, written: Model) -> dict[str, dict[str, Array]]:
 
 
 def _nnxp_layer(layer: Any) -> layers.Layer:
-    if isinstance(layer, Layer_Dense):
+    if type(layer) is Layer_Dense:
         return layers.Dense(
             _check.shape(layer.weights)[1],
             weight_regularizer=_regularizer(layer.weight_regularizer_l1, layer.weight_regularizer_l2),
             bias_regularizer=_regularizer(layer.bias_regularizer_l1, layer.bias_regularizer_l2),
             weight_initializer=initializers.Normal(0.01),
         )
-    if isinstance(layer, Layer_Dropout):
+    if type(layer) is Layer_Dropout:
         return layers.Dropout(layer.dropped)
     activation: layers.Layer = _counterpart(_ACTIVATIONS, layer)()
     return activation
@@ -170,10 +178,9 @@ def _metrics(accuracy: Any) -> list[metrics.Metric]:
 
 def _counterpart(table: dict[Any, Any], thing: Any) -> Any:
     if type(thing) not in table:
-        known = ", ".join(kind.__name__ for kind in table)
         raise ConfigurationError(
-            f"Model.save: a file cannot hold {type(thing).__name__}, a class that nnxp does not know; it holds "
-            f"{known}. Keep get_parameters() instead."
+            f"Model.save: a file cannot hold {type(thing).__name__}: it holds the book's own classes only. Keep what "
+            "get_parameters() gives instead."
         )
     return table[type(thing)]
 
@@ -182,7 +189,7 @@ def _counterpart(table: dict[Any, Any], thing: Any) -> Any:
 
 
 def _parameters(layer: layers.Dense) -> tuple[Array, Array]:
-    weights, biases = (own("load", name, getattr(layer, name)) for name in ("weights", "biases"))
+    weights, biases = (current().asarray(getattr(layer, name)) for name in ("weights", "biases"))
     return weights, current().xp.reshape(biases, (1, -1))
 
 

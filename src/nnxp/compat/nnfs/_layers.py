@@ -11,7 +11,7 @@ from nnxp.compat.nnfs._arithmetic import current, own
 from nnxp.compat.nnfs.datasets import normal
 from nnxp.errors import OrderError, ShapeError
 
-__all__ = ["Layer_Dense", "Layer_Dropout", "Layer_Input", "Step"]
+__all__ = ["Layer_Dense", "Layer_Dropout", "Layer_Input", "Step", "like_output", "seen"]
 
 
 class Step(Protocol):
@@ -32,6 +32,16 @@ def seen(owner: object, name: str) -> Any:
     except KeyError:
         what = type(owner).__name__
         raise OrderError(f"{what}.backward needs a forward before it: call forward(inputs) first.") from None
+
+
+def like_output(owner: object, dvalues: Any) -> Array:
+    """The gradient on the current backend; `ShapeError` unless it has the shape of the output."""
+    name, output = type(owner).__name__, seen(owner, "output")
+    dvalues = own(name, "dvalues", dvalues)
+    got, expected = _check.shape(dvalues), _check.shape(output)
+    if got != expected:
+        raise ShapeError(f"{name} expected dvalues of shape {expected}, like its output, got {got}.")
+    return dvalues
 
 
 class Layer_Dense:
@@ -66,10 +76,10 @@ class Layer_Dense:
         inputs = own("Layer_Dense", "inputs", inputs)
         expected = _check.shape(self.weights)[0]
         if inputs.ndim != 2 or inputs.shape[1] != expected:
-            raise ShapeError(
-                f"Layer_Dense expected inputs of shape (samples, {expected}), got {_check.shape(inputs)}; "
-                + ("for one sample use [inputs]." if inputs.ndim == 1 else "give it as many n_inputs as there are.")
-            )
+            got = _check.shape(inputs)
+            remedies = {1: "for one sample use [inputs]", 2: "n_inputs is the number of columns"}
+            remedy = remedies.get(len(got), "use one row of numbers for each sample")
+            raise ShapeError(f"Layer_Dense expected inputs of shape (samples, {expected}), got {got}; {remedy}.")
         self.inputs = inputs
         self.output = current().ops.linear(inputs, self._own("weights"), self._own("biases"))
 
@@ -151,8 +161,7 @@ class Layer_Dropout:
 
     def backward(self, dvalues: Any) -> None:
         """Set ``dinputs``, with the mask of the forward pass."""
-        seen(self, "inputs")
-        dvalues = own("Layer_Dropout", "dvalues", dvalues)
+        dvalues = like_output(self, dvalues)
         self.dinputs = dvalues if self._mask is None else current().ops.dropout(dvalues, self.dropped, self._mask)
 
 

@@ -9,7 +9,7 @@ from nnxp._targets import class_targets, probability_targets, real_targets
 from nnxp._types import Array
 from nnxp.compat.nnfs._activations import Activation_Softmax
 from nnxp.compat.nnfs._arithmetic import current, host_scalar, own, typed
-from nnxp.errors import OrderError
+from nnxp.errors import DataError, OrderError, ShapeError
 from nnxp.ops.reference import losses
 
 __all__ = [
@@ -48,6 +48,8 @@ class Loss(ABC):
     def calculate(self, output: Any, y: Any, *, include_regularization: bool = False) -> Any:
         """The mean loss, as a NumPy scalar; with ``include_regularization`` a pair of it and the penalties' sum."""
         sample_losses = self.forward(output, y)
+        if not sample_losses.shape[0]:
+            raise DataError(f"{type(self).__name__} expected at least one sample, got none: the data is empty.")
         xp = current().xp
         self.accumulated_sum += host_scalar(xp.sum(sample_losses))
         self.accumulated_count += int(sample_losses.shape[0])
@@ -123,6 +125,9 @@ class _Elementwise(Loss):
 
     def targets(self, y_true: Any, y_pred: Array) -> Array:
         name = type(self).__name__
+        if y_pred.ndim < 2:
+            got = _check.shape(y_pred)
+            raise ShapeError(f"{name} expected predictions of shape (samples, outputs), got {got}; use a column.")
         y_true = own(name, "y_true", y_true)
         return type(self).check(name, y_true, _check.shape(y_pred), typed(y_true), values=True)
 

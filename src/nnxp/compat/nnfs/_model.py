@@ -16,7 +16,7 @@ from nnxp.compat.nnfs._losses import (
     Activation_Softmax_Loss_CategoricalCrossentropy,
     Loss_CategoricalCrossentropy,
 )
-from nnxp.errors import ConfigurationError, OrderError, ShapeError
+from nnxp.errors import ConfigurationError, DataError, OrderError, ShapeError
 
 __all__ = ["Model"]
 
@@ -36,14 +36,14 @@ class Model:
 
     def add(self, layer: Any) -> None:
         """Put a layer or an activation behind the others."""
-        self.layers.append(layer)
+        self.layers.append(_able("layer", layer, "add"))
         self.input_layer = None  # finalize again
 
     def set(self, *, loss: Any = None, optimizer: Any = None, accuracy: Any = None) -> None:
         """Take these; what is not given stays. Their order and ``finalize``'s do not matter."""
         for name, value in (("loss", loss), ("optimizer", optimizer), ("accuracy", accuracy)):
             if value is not None:
-                setattr(self, name, _able(name, value))
+                setattr(self, name, _able(name, value, "set"))
         if self.input_layer is not None:
             self.finalize()
 
@@ -87,7 +87,10 @@ class Model:
             for name, n in (("epochs", epochs), ("print_every", print_every))
         )
         self._need("train", "loss", "optimizer", "accuracy")
-        X, y = own("Model.train", "X", X), self._labels("Model.train", y, X)
+        X, y = _data("Model.train", X, y)
+        batches(1, batch_size)  # a wrong size is told before training, and so is wrong validation data
+        if validation_data is not None:
+            validation_data = _pair(validation_data)
         self.accuracy.init(y)
         for epoch in range(1, epochs + 1):
             if batch_size is None:
@@ -106,8 +109,7 @@ class Model:
     def evaluate(self, X: Any, y: Any, *, batch_size: int | None = None) -> None:
         """Print accuracy and loss of these samples, without penalties."""
         self._need("evaluate", "loss", "accuracy")
-        X = own("Model.evaluate", "X", X)
-        y = self._labels("Model.evaluate", y, X)
+        X, y = _data("Model.evaluate", X, y)
         self._new_pass()
         for part in batches(X.shape[0], batch_size):
             output = self.forward(X[part, ...], training=False)
@@ -118,7 +120,7 @@ class Model:
 
     def predict(self, X: Any, *, batch_size: int | None = None) -> Array:
         """The output of the last layer."""
-        X = own("Model.predict", "X", X)
+        X = _features("Model.predict", X)
         outputs = [self.forward(X[part, ...], training=False) for part in batches(X.shape[0], batch_size)]
         return outputs[0] if len(outputs) == 1 else current().xp.concat(outputs)
 
@@ -180,14 +182,10 @@ class Model:
         missing = [name for name in names if getattr(self, name) is None]
         if missing:
             raise OrderError(f"Model.{method} needs {', '.join(missing)}: call set({missing[0]}=...) first.")
-        self._finalized()
-
-    def _labels(self, owner: str, y: Any, X: Array) -> Array:
-        y = as_it_is(owner, "y", y)
-        if y.ndim == 0 or y.shape[0] != X.shape[0]:
-            got = _check.shape(y)
-            raise ShapeError(f"{owner} expected one row of y for each of the {X.shape[0]} rows of X, got shape {got}.")
-        return y
+        last = self._finalized().output_layer_activation
+        if "accuracy" in names and not callable(getattr(last, "predictions", None)):
+            what = type(last).__name__
+            raise ConfigurationError(f"Model.{method}: {what} has no predictions(); end with add(Activation_Linear()).")
 
     # -- parameters and files
 
@@ -198,13 +196,15 @@ class Model:
     def set_parameters(self, parameters: Sequence[tuple[Any, Any]]) -> None:
         """Take what `get_parameters` gave: all of it or, on any error, nothing."""
         layers = self._finalized().trainable_layers
-        if len(parameters) != len(layers):
+        pairs = parameters if isinstance(parameters, list | tuple) else ()
+        if [len(pair) for pair in pairs if isinstance(pair, list | tuple)] != [2] * len(layers):
             raise ConfigurationError(
-                f"Model.set_parameters expected weights and biases for {len(layers)} layers, got {len(parameters)}."
+                f"Model.set_parameters expected a list of (weights, biases) for {len(layers)} layers, got "
+                f"{type(parameters).__name__} with {len(pairs)} items; use what get_parameters() gives."
             )
         kept = [layer.get_parameters() for layer in layers]
         try:
-            for layer, pair in zip(layers, parameters, strict=True):
+            for layer, pair in zip(layers, pairs, strict=True):
                 layer.set_parameters(*pair)
         except Exception:
             for layer, pair in zip(layers, kept, strict=True):
@@ -220,7 +220,11 @@ class Model:
         self.set_parameters(_files.load_parameters(path))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the whole model, with what the optimizer remembers, as a file that `nnxp.load` reads too."""
+        """Write the whole model, with what the optimizer remembers, as a file that `nnxp.load` reads too.
+
+        Training goes on from it bit for bit, unless features or targets are float64: what the optimizer remembers of
+        them in float64 is rounded to float32 in the file.
+        """
         self._need("save", "loss", "optimizer")
         _files.save(self, path)
 
@@ -238,6 +242,7 @@ class Model:
 
 
 _METHODS = {
+    "layer": ("forward", "backward"),
     "loss": ("calculate", "calculate_accumulated", "backward", "new_pass", "remember_trainable_layers"),
     "optimizer": ("pre_update_params", "update_params", "post_update_params"),
     "accuracy": ("calculate", "calculate_accumulated", "init", "new_pass"),
@@ -245,10 +250,32 @@ _METHODS = {
 """What a model calls; a script's own class may have them too."""
 
 
-def _able(name: str, value: Any) -> Any:
+def _able(name: str, value: Any, method: str) -> Any:
     if isinstance(value, type):
-        raise ConfigurationError(f"Model.set: {name} is the class {value.__name__}; call it: {value.__name__}().")
+        raise ConfigurationError(f"Model.{method}: {name} is the class {value.__name__}; call it: {value.__name__}().")
     missing = ", ".join(method for method in _METHODS[name] if not callable(getattr(value, method, None)))
     if missing:
-        raise ConfigurationError(f"Model.set: {name} {value!r} lacks the methods {missing}.")
+        raise ConfigurationError(f"Model.{method}: {name} {value!r} lacks the methods {missing}.")
     return value
+
+
+def _features(owner: str, X: Any) -> Array:
+    X = own(owner, "X", X)
+    if X.ndim == 0 or X.shape[0] == 0:
+        raise DataError(f"{owner} expected at least one row in X, got shape {_check.shape(X)}.")
+    return X
+
+
+def _data(owner: str, X: Any, y: Any) -> tuple[Array, Array]:
+    X, y = _features(owner, X), as_it_is(owner, "y", y)
+    if y.ndim == 0 or y.shape[0] != X.shape[0]:
+        got = _check.shape(y)
+        raise ShapeError(f"{owner} expected one row of y for each of the {X.shape[0]} rows of X, got shape {got}.")
+    return X, y
+
+
+def _pair(validation_data: Any) -> tuple[Array, Array]:
+    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        what = type(validation_data).__name__
+        raise ConfigurationError(f"Model.train expected validation_data to be a pair (X, y), got a {what}.")
+    return _data("validation_data", *validation_data)

@@ -2,12 +2,11 @@
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 from nnxp import _check
 from nnxp._types import Array
 from nnxp.compat.nnfs._arithmetic import current, own
-from nnxp.errors import OrderError
+from nnxp.errors import ConfigurationError, OrderError
 from nnxp.schedules import InverseTimeDecay
 
 __all__ = ["Optimizer_Adagrad", "Optimizer_Adam", "Optimizer_RMSprop", "Optimizer_SGD"]
@@ -25,7 +24,7 @@ class Optimizer(ABC):
         self.decay = _check.non_negative(owner, "decay", decay)
         self.current_learning_rate = self.learning_rate
         self.iterations = 0
-        self.memory: WeakKeyDictionary[Any, dict[str, tuple[Array, ...]]] = WeakKeyDictionary()
+        self.memory: dict[Any, dict[str, tuple[Array, ...]]] = {}
 
     def pre_update_params(self) -> None:
         """Lower the learning rate: η / (1 + decay·iterations)."""
@@ -34,6 +33,8 @@ class Optimizer(ABC):
 
     def update_params(self, layer: Any) -> None:
         """Move the layer's weights and biases along their gradients."""
+        if isinstance(layer, type) or not hasattr(layer, "weights"):
+            raise ConfigurationError(f"{type(self).__name__} updates a layer with weights and biases, got {layer!r}.")
         memory = self.memory.setdefault(layer, {})
         for name in ("weights", "biases"):
             w, g = own(type(self).__name__, name, getattr(layer, name)), getattr(layer, "d" + name, None)

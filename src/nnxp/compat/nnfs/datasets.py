@@ -12,6 +12,7 @@ import numpy as np
 from nnxp._check import positive_int
 from nnxp._types import Array
 from nnxp.compat.nnfs._arithmetic import current, own
+from nnxp.errors import ConfigurationError
 
 __all__ = ["sine_data", "spiral_data", "vertical_data"]
 
@@ -21,7 +22,7 @@ def spiral_data(samples: int, classes: int) -> tuple[Array, Array]:
 
     Source: the course notes of CS231n (Stanford), as in the book's package.
     """
-    samples, classes = positive_int("spiral_data", "samples", samples), positive_int("spiral_data", "classes", classes)
+    samples, classes = _sizes("spiral_data", samples, classes)
     arms = []
     for k in range(classes):
         r = np.linspace(0.0, 1, samples)
@@ -32,8 +33,7 @@ def spiral_data(samples: int, classes: int) -> tuple[Array, Array]:
 
 def vertical_data(samples: int, classes: int) -> tuple[Array, Array]:
     """Clouds side by side: ``X[samples·classes, 2]``, ``y[samples·classes]``."""
-    samples = positive_int("vertical_data", "samples", samples)
-    classes = positive_int("vertical_data", "classes", classes)
+    samples, classes = _sizes("vertical_data", samples, classes)
     clouds = [np.stack([normal(samples) * 0.1 + k / 3, normal(samples) * 0.1 + 0.5], axis=1) for k in range(classes)]
     return _rounded(clouds), _labels(samples, classes)
 
@@ -48,6 +48,13 @@ def sine_data(samples: int = 1000) -> tuple[Array, Array]:
 def normal(*shape: int) -> Any:
     """The next draws of the legacy stream, rounded to float32."""
     return np.random.randn(*shape).astype(np.float32)
+
+
+def _sizes(owner: str, samples: int, classes: int) -> tuple[int, int]:
+    samples, classes = positive_int(owner, "samples", samples), positive_int(owner, "classes", classes)
+    if classes > 256:
+        raise ConfigurationError(f"{owner}: classes must be at most 256, as labels are uint8, got {classes}.")
+    return samples, classes
 
 
 def _rounded(parts: list[Any]) -> Array:
