@@ -16,6 +16,7 @@ from nnxp.errors import (
     MissingDependencyError,
     ShapeError,
 )
+from nnxp.plotting import _plane, _regression, _style
 
 pytest.importorskip("matplotlib")
 
@@ -59,10 +60,10 @@ class TestHistory:
     def test_parts_have_colours_and_metrics_have_lines(self):
         left, right = plotting.history(HISTORY).axes
         style = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in left.get_lines()}
-        assert style["training loss"] == (plotting.BLUE, "-")
-        assert style["training data loss"] == (plotting.BLUE, "--")
-        assert style["validation loss"] == (plotting.VERMILION, "-")
-        assert right.get_lines()[1].get_color() == plotting.VERMILION
+        assert style["training loss"] == (_style.BLUE, "-")
+        assert style["training data loss"] == (_style.BLUE, "--")
+        assert style["validation loss"] == (_style.VERMILION, "-")
+        assert right.get_lines()[1].get_color() == _style.VERMILION
 
     def test_one_panel_without_metrics(self):
         (axes,) = plotting.history({"loss": [2.0, 1.0], "data_loss": [2.0, 1.0], "val_loss": []}).axes
@@ -107,15 +108,15 @@ class TestDecisionBoundary:
         scatter = {points.get_label(): points.get_offsets().tolist() for points in axes.collections[-3:]}
         assert scatter == {"a": [[-1, 0]], "b": [[1, 0]], "c": [[0, 2]]}
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "c"]
-        tints, image = plotting._tints(3), axes.images[0].get_array()
+        tints, image = _plane._tints(3), axes.images[0].get_array()
         for corner, tint in (((0, 0), tints[0]), ((0, -1), tints[1]), ((-1, 25), tints[2])):
             np.testing.assert_allclose(image[corner], tint, atol=0.01)
 
     def test_one_output_is_the_probability_of_class_1(self):
         figure = plotting.decision_boundary(lambda p: (p[:, :1] > 0) * 1.0, self.X, [[0], [1], [1]], resolution=9)
         image = figure.axes[0].images[0].get_array()
-        np.testing.assert_allclose(image[4, 0], plotting._tints(2)[0])
-        np.testing.assert_allclose(image[4, -1], plotting._tints(2)[1])
+        np.testing.assert_allclose(image[4, 0], _plane._tints(2)[0])
+        np.testing.assert_allclose(image[4, -1], _plane._tints(2)[1])
         assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["0", "1"]
 
     def test_the_boundary_is_where_the_lead_changes(self):
@@ -167,7 +168,7 @@ class TestDecisionBoundaries:
         assert (shown, len(figure.axes)) == (["half", "right", "again", "last"], 6)
         assert figure.get_suptitle() == "Four"
         images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
-        np.testing.assert_allclose(images[1][4, 0], plotting._tints(2)[0])
+        np.testing.assert_allclose(images[1][4, 0], _plane._tints(2)[0])
         np.testing.assert_array_equal(images[1], images[2])
         assert not np.array_equal(images[0], images[1])
         for axes in figure.axes[:4]:
@@ -256,7 +257,7 @@ class TestAnimateRegression:
 
     def test_a_wild_prediction_does_not_move_the_axes(self, tmp_path):
         """The first guesses of a network can be far off: the data stays in sight, at its place."""
-        limits = {plotting._still(self.X, self.Y, "t", y).axes[0].get_ylim() for y in (self.Y, self.Y + 1e6)}
+        limits = {_regression.still(self.X, self.Y, "t", y).axes[0].get_ylim() for y in (self.Y, self.Y + 1e6)}
         assert limits == {(-1.3, 1.3)}
 
     @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ class TestRegressionFit:
         assert data.get_linestyle() == "None"
 
     def test_errors(self):
-        with pytest.raises(ShapeError, match=r"one feature and one output; expected x \(N, 1\), got \(3, 2\)"):
+        with pytest.raises(ShapeError, match=r"one number for each point: expected x of shape \(N,\) or \(N, 1\), got \(3, 2\)"):
             plotting.regression_fit(np.zeros((3, 2)), [1, 2, 3], [1, 2, 3])
         with pytest.raises(ShapeError, match="same length, got 3, 3 and 2"):
             plotting.regression_fit([1, 2, 3], [1, 2, 3], [1, 2])
@@ -302,8 +303,8 @@ class TestImageRow:
         figure = plotting.image_row(IMAGES, [3, 1, 0, 2], [3, 7, 0, 2])
         assert texts(figure) == ["3", "7, is 1", "0", "2"]
         right, wrong = figure.axes[:2]
-        assert wrong.xaxis.label.get_color() == plotting.RED
-        assert right.xaxis.label.get_color() == plotting.INK
+        assert wrong.xaxis.label.get_color() == _style.RED
+        assert right.xaxis.label.get_color() == _style.INK
         red, grey = wrong.spines["top"], right.spines["top"]
         assert red.get_edgecolor() != grey.get_edgecolor()
         assert red.get_linewidth() > grey.get_linewidth()
