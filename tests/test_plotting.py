@@ -292,7 +292,9 @@ class TestRegressionFit:
         assert data.get_linestyle() == "None"
 
     def test_errors(self):
-        with pytest.raises(ShapeError, match=r"one number for each point: expected x of shape \(N,\) or \(N, 1\), got \(3, 2\)"):
+        with pytest.raises(
+            ShapeError, match=r"one number for each point: expected x of shape \(N,\) or \(N, 1\), got \(3, 2\)"
+        ):
             plotting.regression_fit(np.zeros((3, 2)), [1, 2, 3], [1, 2, 3])
         with pytest.raises(ShapeError, match="same length, got 3, 3 and 2"):
             plotting.regression_fit([1, 2, 3], [1, 2, 3], [1, 2])
