@@ -11,6 +11,7 @@ import numpy as np
 
 import nnxp
 from nnxp import Backend, layers, losses, optimizers, regularizers
+from nnxp.errors import MissingDependencyError
 from nnxp.layers import Layer
 
 PENALTY = 0.005
@@ -20,8 +21,10 @@ STEPS = 20_000
 
 def moons(samples: int = 200, noise: float = 0.20) -> tuple[np.ndarray, np.ndarray]:
     """The tutorial's draw: scikit-learn's moons under NumPy's legacy seed 0."""
-    from sklearn.datasets import make_moons
-
+    try:
+        from sklearn.datasets import make_moons
+    except ImportError as error:
+        raise MissingDependencyError('scikit-learn is not installed; pip install "nnxp[examples]"') from error
     np.random.seed(0)
     x, y = make_moons(samples, noise=noise)
     return x, y.astype(np.int64)

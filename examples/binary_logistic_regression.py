@@ -2,10 +2,10 @@
 
 The network 2 → 64 → 1 ends in p = σ(z) = 1 / (1 + e⁻ᶻ), the probability of class 1, and is trained on the loss
 −(y·log p + (1 − y)·log(1 − p)) + λ·(‖W₁‖² + ‖b₁‖²) with λ = 5e-4. The answer is "yes" where p > 0.5. Look at the
-picture: the white line, where p = 0.5, follows the arms of the spiral. A second draw of the data, which the network has
-not seen, shows how much of that is true of all such spirals. The weights begin near 0, as in the book *Neural Networks
-from Scratch*, and chance decides how well that ends: of 16 runs with various seeds, the worst had 75% right, and the
-best, this one, 96%; on another processor it can be another.
+picture: the white line, where p = 0.5, tries to follow the arms of the spiral. A second draw of the data, which the
+network has not seen, shows how much of that is true of all such spirals. The weights begin near 0, as in the book
+*Neural Networks from Scratch*, and from there the run is chaotic: the seed, the processor and the order of sums decide
+whether three quarters or 96% of the samples end up on the right side.
 
 Softmax outputs compete: one class, and only one, is right. Sigmoid outputs do not, so a network can answer several
 questions about one sample at once: here, whether a point is on arm 1, and whether it is in the right half.

@@ -1,6 +1,7 @@
 """(e) Annealing: the learning rate falls as 0.01 / (1 + 0.01·t), on the network of (b).
 
-Large steps at first, small ones later: the loss falls more slowly, and smoothly, into the minimum.
+Large steps at first, small ones later: the loss falls smoothly to the end, and further than with the fixed rate of (b),
+whose steps jump over the minimum.
 """
 
 from pathlib import Path

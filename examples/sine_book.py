@@ -8,9 +8,9 @@
 5. The same with Glorot's weights, uniform in ±√(6/(inputs + neurons)): 0.000.
 
 Accuracy is the share of predictions closer to the sine than std(y)/250. On NumPy the lines of the first three are the
-book's, digit for digit. Look at the picture: one layer bends only twice, and runs 2 and 3, which lie on each other,
-leave the left third flat. What is wrong there is neither the network nor the optimizer, but how the weights begin: see
-``sine_initialization.py``.
+book's, digit for digit. Look at the picture: one layer bends only twice; runs 2 and 3, which lie on each other, leave
+the left third flat; runs 4 and 5 lie on the sine. What is wrong there is neither the network nor the optimizer, but how
+the weights begin: see ``sine_initialization.py``.
 """
 
 from collections.abc import Callable

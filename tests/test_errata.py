@@ -4,6 +4,7 @@ The figures of the page stand in the tests as they stand there; the last tests h
 """
 
 import ast
+import importlib
 import pickle
 import re
 from math import log
@@ -492,6 +493,23 @@ def logistic(optimizer):
             optimizer.update_params(layer)
         optimizer.post_update_params()
     return shown
+
+
+def test_e19_steps_over_a_minimum(monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+    tutorial = importlib.import_module("_moons")
+    x, y = tutorial.moons()
+    model = tutorial.network((2, 3, 2), "numpy")
+    tutorial.train(model, x, y, 20_000)
+    reported = []
+    for _ in range(4):
+        model.train_step(x, y)
+        reported.append(f"{tutorial.reported_loss(model, x, y):.4f}")
+    assert reported in (["0.0708", "0.0713"] * 2, ["0.0713", "0.0708"] * 2)
+    model.optimizer = nnxp.optimizers.SGD(0.005)
+    tutorial.train(model, x, y, 20_000)
+    assert f"{tutorial.reported_loss(model, x, y):.4f}" == "0.0678"
 
 
 # -- the page

@@ -20,6 +20,8 @@ from nnxp.plotting import _plane, _regression, _style
 
 pytest.importorskip("matplotlib")
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # only where it is there
+
 HISTORY = {
     "loss": [0.9, 0.5, 0.4],
     "data_loss": [0.8, 0.4, 0.3],
@@ -357,6 +359,22 @@ def test_report_is_the_curves_above_the_images(tmp_path):
     assert figure.get_suptitle() == "97 %"
 
 
+@pytest.mark.parametrize("draw", [plotting.image_row, lambda *a, **k: plotting.report(HISTORY, *a, **k)])
+def test_long_names_have_room(draw):
+    """No caption leaves the picture or touches another, or an image."""
+    names = ["T-shirt/top", "Ankle boot", "Pullover"]
+    labels = np.arange(12) % 3
+    figure = draw(np.tile(IMAGES, (3, 1, 1, 1)), labels, (labels + 1) % 3, class_names=names, title="Clothes")
+    FigureCanvasAgg(figure).draw()
+    shown = [axes for axes in figure.axes if axes.images]
+    captions = [axes.xaxis.label.get_window_extent() for axes in shown]
+    boxes = captions + [axes.get_window_extent() for axes in shown]
+    for caption in captions:
+        assert figure.bbox.x0 <= caption.x0 < caption.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= caption.y0
+        assert caption.count_overlaps([box for box in boxes if box is not caption]) == 0
+
+
 class TestSave:
     @pytest.mark.parametrize(
         ("suffix", "magic"), [(".png", b"\x89PNG"), (".PNG", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")]
@@ -403,7 +421,9 @@ class TestSave:
         assert path.read_bytes().startswith(b"<?xml")
 
     def test_missing_folder(self, tmp_path):
-        with pytest.raises(FileNotWritable, match=r"none.curve\.png could not be written: No such file"):
+        with pytest.raises(
+            FileNotWritable, match=r"none.curve\.png could not be written: there is no folder .*none; make it"
+        ):
             plotting.save(plotting.history(HISTORY), tmp_path / "none" / "curve.png")
 
     def test_a_folder_of_that_name(self, tmp_path):

@@ -448,6 +448,17 @@ def test_a_file_with_something_behind_it(path, tail):
         nnxp.load(path)
 
 
+def test_a_pickle_is_called_one(path):
+    path.write_bytes(pickle.dumps({"weights": X.tolist()}))
+    with pytest.raises(FileFormatError, match="looks like a pickle, which nnxp never reads"):
+        nnxp.load(path)
+
+
+def test_a_folder_is_called_one(tmp_path):
+    with pytest.raises(FileFormatError, match="is a folder; name a file in it"):
+        nnxp.load(tmp_path)
+
+
 STRANGERS = {
     "no metadata": to_bytes({"w": X}),
     "of another program": to_bytes({"w": X}, metadata={"format": "pt"}),

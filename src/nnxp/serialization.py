@@ -99,11 +99,19 @@ def _read(path: Path) -> tuple[str, Arrays]:
         raise FileNotFound(f"There is no file {path}; check the path, or train and save a model first.") from error
     except SafetensorError as error:
         raise FileFormatError(
-            f"{path} is not a whole safetensors file ({_check.one_line(error)}); it was truncated, or is of another "
-            "kind; save the model again."
+            f"{path} is not a whole safetensors file ({_check.one_line(error)}); {_guess(path)}"
         ) from error
     except OSError as error:
+        if path.is_dir():
+            raise FileFormatError(f"{path} is a folder; name a file in it.") from error
         raise FileFormatError(f"{path} cannot be read: {_check.one_line(error.strerror or error)}.") from error
+
+
+def _guess(path: Path) -> str:
+    with path.open("rb") as file:
+        if file.read(1) == b"\x80":  # what every binary pickle since Python 2.3 begins with
+            return "it looks like a pickle, which nnxp never reads, because reading one can run anything."
+    return "it was truncated, or is of another kind; save the model again."
 
 
 def _checked_configuration(path: Any, header: str, tensors: Arrays) -> dict[str, Any]:

@@ -470,3 +470,21 @@ def test_parameters_that_are_no_pairs(parameters, model):
         f"{count} items; use what get_parameters() gives."
     )
     refused(ConfigurationError, text, model.set_parameters, parameters)
+
+
+@pytest.mark.parametrize("bad", [nan, inf])
+@pytest.mark.parametrize("method", ["train", "evaluate"])
+def test_features_must_be_finite(bad, method, model, capsys):
+    x = np.array(X, dtype=np.float64)
+    x[0, 0] = bad
+    text = f"Model.{method} expected finite values in X, got NaN or infinity; drop those rows or fill them in."
+    refused(DataError, text, getattr(model, method), x, Y)
+    assert capsys.readouterr().out == ""
+
+
+def test_bad_validation_targets_are_told_before_training(model, begun, capsys):
+    before = begun.to_numpy(model.layers[0].weights)
+    with pytest.raises(ShapeError):
+        model.train(X, Y, epochs=2, validation_data=(X, np.asarray(Y)[:, 0]))
+    assert capsys.readouterr().out == ""
+    np.testing.assert_array_equal(begun.to_numpy(model.layers[0].weights), before)

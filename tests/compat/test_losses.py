@@ -7,6 +7,7 @@ from nnxp.compat.nnfs import (
     Activation_Softmax,
     Activation_Softmax_Loss_CategoricalCrossentropy,
     Layer_Dense,
+    Loss,
     Loss_BinaryCrossentropy,
     Loss_CategoricalCrossentropy,
     Loss_MeanAbsoluteError,
@@ -192,3 +193,19 @@ def test_backward_changes_none_of_its_arguments(begun):
     both.backward(p, y)
     np.testing.assert_array_equal(p, softmax(Z).astype(np.float32))
     np.testing.assert_array_equal(y, LABELS)
+
+
+def test_a_loss_of_the_scripts_own():
+    """With ``forward`` and ``backward`` alone, as the book writes one."""
+
+    class Huge(Loss):
+        def forward(self, y_pred, y_true):
+            return np.mean((y_pred - y_true) ** 4, axis=-1)
+
+        def backward(self, dvalues, y_true):
+            self.dinputs = 4 * (dvalues - y_true) ** 3 / len(dvalues)
+
+    loss = Huge()
+    assert loss.calculate(np.array([[1.0], [2.0]]), np.array([[0.0], [0.0]])) == 8.5
+    loss.backward(np.array([[1.0], [2.0]]), np.array([[0.0], [0.0]]))
+    np.testing.assert_array_equal(loss.dinputs, [[2], [16]])

@@ -38,7 +38,7 @@ def losses(rows):
 
 
 def test_network(double, example, tmp_path):
-    """(b) It ends in one of two neighbouring minima; which one, rounding decides."""
+    """(b) It ends by jumping between two values, step by step; which one is reported, rounding decides."""
     found = losses(example("moons_network").run(double, tmp_path / "b.png", 20_000))
     assert found[:2] == [f"{loss:.6f}" for loss in NETWORK]
     assert found[-1][:6] in ("0.0713", "0.0707", "0.0708")

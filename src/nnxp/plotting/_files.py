@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnxp._files import replacement
-from nnxp.errors import ConfigurationError, MissingDependencyError
+from nnxp.errors import ConfigurationError, FileNotWritable, MissingDependencyError
 from nnxp.plotting._style import INSTALL
 
 if TYPE_CHECKING:
@@ -43,4 +43,6 @@ def check(path: str | Path, *, animation: bool = False) -> str:
         raise ConfigurationError(f"{path} ends in {suffix!r}; an animation is saved as .gif.")
     if not animation and kind not in PICTURES:
         raise ConfigurationError(f"{path} ends in {suffix!r}; a picture is saved as .png, .pdf or .svg.")
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotWritable(f"{path} could not be written: there is no folder {Path(path).parent}; make it first.")
     return kind

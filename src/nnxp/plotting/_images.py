@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["image_row", "report"]
 
-CHARACTERS, IMAGES_PER_ROW = 120, 12
-"""How much text fits into a row, and how many images."""
+CHARACTERS, IMAGES_PER_ROW, LINE = 120, 12, 0.24
+"""How much text fits into a row, how many images, and how high a line of text is, in inches."""
 
 
 def image_row(
@@ -36,11 +37,10 @@ def image_row(
     Labels and predictions are classes [N], or probabilities [N, K]. A wrong prediction is red, framed, and names the
     true class: "7, is 1".
     """
-    pixels = read_images(images)
-    rows, columns = _layout(len(pixels))
-    side = min(WIDTH / columns, 1.6)
-    figure = new_figure(max(side * columns, 4.0), (side + 0.2) * rows + (0.4 if title else 0.1), title)
-    _gallery(figure, pixels, read_labels("labels", labels), read_labels("predictions", predictions), class_names)
+    gallery = _Gallery.of(images, labels, predictions, class_names)
+    width, height = gallery.size
+    figure = new_figure(max(width, 4.0), height + (0.4 if title else 0.1), title)
+    gallery.draw(figure)
     return figure
 
 
@@ -54,50 +54,72 @@ def report(
     title: str | None = None,
 ) -> Figure:
     """One page about a trained classifier of images: ``history`` on top, ``image_row`` below."""
-    pixels = read_images(images)
-    rows, columns = _layout(len(pixels))
-    top, bottom = 3.6, rows * (min(WIDTH / columns, 1.6) + 0.2) + 0.3
+    gallery = _Gallery.of(images, labels, predictions, class_names)
+    top, bottom = 3.6, gallery.size[1] + 0.3
     figure = new_figure(WIDTH, top + bottom + 0.4, title)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[top, bottom], hspace=0.04).ravel()
     draw_curves(upper, history)
     lower.suptitle("Predicted classes, wrong ones in red", x=0.012, ha="left", fontsize=11, color=INK)
-    _gallery(lower, pixels, read_labels("labels", labels), read_labels("predictions", predictions), class_names)
+    gallery.draw(lower)
     return figure
 
 
-def _gallery(
-    figure: FigureBase,
-    images: NDArray[Any],
-    labels: NDArray[Any],
-    predictions: NDArray[Any],
-    class_names: Sequence[str] | None,
-) -> None:
-    if not len(images) == len(labels) == len(predictions):
-        lengths = f"{len(images)}, {len(labels)} and {len(predictions)}"
-        raise ShapeError(f"expected as many labels and predictions as images, got {lengths}.")
-    rows, columns = _layout(len(images))
-    cells = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in cells[len(images) :]:
-        axes.set_axis_off()
-    for axes, image, label, predicted in zip(cells, images, labels, predictions, strict=False):
-        axes.imshow(image, cmap="gray_r", vmin=images.min(), vmax=images.max())
-        axes.set(xticks=[], yticks=[], anchor="N")
-        axes.spines[:].set(color="#BBBBBB", linewidth=0.8)
-        text = axes.set_xlabel(class_name(predicted, class_names), color=INK, fontsize=9)
-        if label != predicted:
-            answer, truth = f"{text.get_text()},", f"is {class_name(label, class_names)}"
-            separator = " " if len(answer + truth) < CHARACTERS // max(columns, 7) else "\n"
-            text.set(text=f"{answer}{separator}{truth}", color=RED, fontweight="bold")
-            axes.spines[:].set(color=RED, linewidth=2.5)
+@dataclass(frozen=True, eq=False)
+class _Gallery:
+    """Images and what stands under each: the predicted class, and the true one where that is another."""
 
+    images: NDArray[Any]
+    answers: list[tuple[str, str | None]]
+    columns: int
 
-def _layout(images: int) -> tuple[int, int]:
-    """Rows and columns, as even as they come."""
-    rows = ceil(images / IMAGES_PER_ROW)
-    return rows, ceil(images / rows)
+    @classmethod
+    def of(
+        cls, images: ArrayLike, labels: ArrayLike, predictions: ArrayLike, class_names: Sequence[str] | None
+    ) -> _Gallery:
+        """Read what is drawn, and find a number of columns that leaves room for the names."""
+        pixels = read_images(images)
+        truth, guess = read_labels("labels", labels), read_labels("predictions", predictions)
+        if not len(pixels) == len(truth) == len(guess):
+            lengths = f"{len(pixels)}, {len(truth)} and {len(guess)}"
+            raise ShapeError(f"expected as many labels and predictions as images, got {lengths}.")
+        answers = [
+            (class_name(p, class_names), None if p == y else class_name(y, class_names))
+            for y, p in zip(truth, guess, strict=True)
+        ]
+        longest = max(len(name) for answer in answers for name in answer if name is not None)
+        most = max(1, min(IMAGES_PER_ROW, CHARACTERS // (longest + len("is ,") + 4)))
+        rows = ceil(len(pixels) / most)
+        return cls(pixels, answers, ceil(len(pixels) / rows))
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height, in inches."""
+        side, rows = min(WIDTH / self.columns, 1.6), ceil(len(self.images) / self.columns)
+        lines = 2 if any("\n" in self._caption(*answer) for answer in self.answers) else 1
+        return side * self.columns, (side + 0.2 + LINE * (lines - 1)) * rows
+
+    def draw(self, figure: FigureBase) -> None:
+        """Put the images into a figure, as even as they come."""
+        cells = figure.subplots(ceil(len(self.images) / self.columns), self.columns, squeeze=False).ravel()
+        for axes in cells[len(self.images) :]:
+            axes.set_axis_off()
+        for axes, image, (answer, truth) in zip(cells, self.images, self.answers, strict=False):
+            axes.imshow(image, cmap="gray_r", vmin=self.images.min(), vmax=self.images.max())
+            axes.set(xticks=[], yticks=[], anchor="N")
+            right = truth is None
+            weight = "normal" if right else "bold"
+            axes.set_xlabel(self._caption(answer, truth), color=INK if right else RED, fontsize=9, fontweight=weight)
+            axes.spines[:].set(color="#BBBBBB" if right else RED, linewidth=0.8 if right else 2.5)
+
+    def _caption(self, answer: str, truth: str | None) -> str:
+        if truth is None:
+            return answer
+        fits = len(answer + truth) + 4 < CHARACTERS // max(self.columns, 7)
+        return f"{answer},{' ' if fits else chr(10)}is {truth}"
 
 
 def read_images(images: ArrayLike) -> NDArray[Any]:
+    """Pixels [N, H, W]."""
     pixels = host("images", images)
     if pixels.ndim == 4 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]

@@ -92,6 +92,9 @@ class Model:
         if validation_data is not None:
             validation_data = _pair(validation_data)
         self.accuracy.init(y)
+        if validation_data is not None:
+            self._score(*validation_data, batch_size)  # a wrong row is told now, not after the last epoch
+            self._new_pass()
         for epoch in range(1, epochs + 1):
             if batch_size is None:
                 line = self._step(X, y)
@@ -111,10 +114,7 @@ class Model:
         self._need("evaluate", "loss", "accuracy")
         X, y = _data("Model.evaluate", X, y)
         self._new_pass()
-        for part in batches(X.shape[0], batch_size):
-            output = self.forward(X[part, ...], training=False)
-            self.loss.calculate(output, y[part, ...])
-            self.accuracy.calculate(self.output_layer_activation.predictions(output), y[part, ...])
+        self._score(X, y, batch_size)
         loss, accuracy = self.loss.calculate_accumulated(), self.accuracy.calculate_accumulated()
         print(f"validation, acc: {accuracy:.3f}, loss: {loss:.3f}")
 
@@ -147,6 +147,13 @@ class Model:
         for layer in reversed(layers):
             layer.backward(dvalues)
             dvalues = layer.dinputs
+
+    def _score(self, X: Array, y: Array, batch_size: int | None) -> None:
+        """Count the loss and the accuracy of these samples."""
+        for part in batches(X.shape[0], batch_size):
+            output = self.forward(X[part, ...], training=False)
+            self.loss.calculate(output, y[part, ...])
+            self.accuracy.calculate(self.output_layer_activation.predictions(output), y[part, ...])
 
     def _epoch(self, X: Array, y: Array, batch_size: int, print_every: int) -> None:
         self._new_pass()
@@ -263,6 +270,8 @@ def _features(owner: str, X: Any) -> Array:
     X = own(owner, "X", X)
     if X.ndim == 0 or X.shape[0] == 0:
         raise DataError(f"{owner} expected at least one row in X, got shape {_check.shape(X)}.")
+    if not bool(current().xp.all(current().xp.isfinite(X))):
+        raise DataError(f"{owner} expected finite values in X, got NaN or infinity; drop those rows or fill them in.")
     return X
 
 
