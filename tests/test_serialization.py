@@ -189,7 +189,7 @@ def test_every_class_of_configuration_comes_back(path, kind):
         options["metrics"] = [thing]
     else:
         options["optimizer"] = thing if issubclass(kind, optimizers.Optimizer) else SGD(thing)
-    model = nnxp.Model([Dense(2, input_size=3)], **options)
+    model = nnxp.Model([Dense(2, input_size=3), Softmax()], **options)
     model.save(path)
     back = nnxp.load(path)
     assert (back.loss, back.optimizer, back.metrics) == (model.loss, model.optimizer, model.metrics)

@@ -304,8 +304,14 @@ class Halving(schedules.Schedule):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"network": lambda: [layers.Dense(4), layers.Tanh()]}, "holds Tanh.*, for which the book has no class"),
-        ({"network": lambda: [layers.Sequential([layers.Dense(3)])]}, "has no class; read it with nnxp.load"),
+        (
+            {"network": lambda: [layers.Dense(4), layers.Tanh(), layers.Softmax()]},
+            "holds Tanh.*, for which the book has no class",
+        ),
+        (
+            {"network": lambda: [layers.Sequential([layers.Dense(3)]), layers.Softmax()]},
+            "has no class; read it with nnxp.load",
+        ),
         ({"optimizer": optimizers.SGD(Halving(0.1))}, "holds an object of class 'Halving', which nnxp does not know"),
         ({"optimizer": optimizers.SGD(0.1, momentum=0.9, nesterov=True)}, "has optimizer SGD.*nesterov=True.*lack"),
         ({"optimizer": optimizers.Adam(clip_norm=1.0)}, "has optimizer Adam.*clip_norm=1.0.*the book's classes lack"),

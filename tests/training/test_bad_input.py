@@ -495,3 +495,36 @@ def test_an_unusable_backend_says_why():
     reason = nnxp.available_backends()[unusable[0]]
     with pytest.raises(BackendError, match=re.escape(reason) + ".*Usable here: .*numpy"):
         nnxp.get_backend(unusable[0])
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "message"),
+    [
+        (
+            [Dense(3)],
+            CategoricalCrossentropy(),
+            r"Model: CategoricalCrossentropy expects probabilities, and the network ends in Dense\(3\): put "
+            r"Softmax\(\) behind it, or use CategoricalCrossentropy\(from_logits=True\)",
+        ),
+        ([Dense(3), ReLU(), Flatten()], CategoricalCrossentropy(), r"the network ends in ReLU\(\): put Softmax\(\)"),
+        ([Sequential([Dense(1)])], BinaryCrossentropy(), r"ends in Dense\(1\): put Sigmoid\(\) behind it"),
+    ],
+)
+def test_heads_that_do_not_fit_the_loss(layers, loss, message):
+    """Such a network would train, and its loss would fall, while it learns little or nothing."""
+    with pytest.raises(ConfigurationError, match=message):
+        nnxp.Model(layers, loss=loss, optimizer=SGD())
+    assert not any(leaf.in_model for layer in layers for _, leaf in layer.leaves())
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss"),
+    [
+        ([Dense(3)], CategoricalCrossentropy(from_logits=True)),
+        ([Dense(3), Softmax()], BinaryCrossentropy()),
+        ([Squeeze()], BinaryCrossentropy()),  # a head of one's own
+        ([Dense(3), ReLU()], MeanSquaredError()),
+    ],
+)
+def test_heads_that_are_accepted(layers, loss):
+    nnxp.Model(layers, loss=loss, optimizer=SGD())

@@ -11,8 +11,8 @@ from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend, Rng, backend_of, get_backend
 from nnxp.data import Scaling
 from nnxp.errors import ConfigurationError, DataError, DtypeError, NnxpError, NotBuiltError, ShapeError
-from nnxp.layers import Dense, Layer, Sequential
-from nnxp.losses import Loss
+from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Step, Tanh
+from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
 from nnxp.training.callbacks import Callback
@@ -87,6 +87,7 @@ class Model:
         self.stop_training = False
         self.root = Sequential(layers)
         _check_free(self.root)
+        _check_head(self.root, loss)
         self._engine: Engine | None = None
         self._warned = False
         first = self._first
@@ -404,6 +405,21 @@ def _check_free(root: Sequential) -> None:
     for _, leaf in root.leaves():
         if leaf.in_model:
             raise ConfigurationError(f"{leaf} belongs to another model already; make a new layer for each model.")
+
+
+def _check_head(root: Sequential, loss: Loss) -> None:
+    """Refuse a cross-entropy of probabilities behind a layer that makes none: its loss would fall, and mean nothing."""
+    if not isinstance(loss, CategoricalCrossentropy | BinaryCrossentropy) or loss.from_logits:
+        return
+    last: Layer = root
+    for _, leaf in root.leaves():
+        last = last if isinstance(leaf, Linear | Dropout | Flatten) else leaf
+    if isinstance(last, Dense | ReLU | Tanh | Step):
+        kind, head = type(loss).__name__, "Softmax" if isinstance(loss, CategoricalCrossentropy) else "Sigmoid"
+        raise ConfigurationError(
+            f"Model: {kind} expects probabilities, and the network ends in {last}: put {head}() behind it, or use "
+            f"{kind}(from_logits=True)."
+        )
 
 
 @contextmanager
