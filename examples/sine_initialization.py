@@ -38,7 +38,7 @@ def run(backend: str | nnxp.Backend, picture: Path, epochs: int) -> list[tuple]:
             rows.append((name, seed, final["loss"], final["accuracy"]))
             curves.setdefault(name, history["loss"])
     table(("initial weights", "seed", "loss", "accuracy"), rows)
-    title = "The same network from different initial weights"
+    title = f"The same network from different initial weights (seed {SEEDS[0]})"
     save(plotting.lines(range(epochs), curves, xlabel="epoch", ylabel="loss", log=True, title=title), picture)
     return rows
 

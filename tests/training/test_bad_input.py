@@ -528,3 +528,27 @@ def test_heads_that_do_not_fit_the_loss(layers, loss, message):
 )
 def test_heads_that_are_accepted(layers, loss):
     nnxp.Model(layers, loss=loss, optimizer=SGD())
+
+
+@pytest.mark.parametrize("layers", [Dense(2), None, 3])
+def test_layers_that_are_no_list(layers):
+    with pytest.raises(
+        ConfigurationError, match=r"layers must be a list of layers, got .*; write \[layers\.Dense\(3\), …\]"
+    ):
+        nnxp.Model(layers, loss=MeanSquaredError(), optimizer=SGD())
+
+
+@pytest.mark.parametrize("callbacks", [print, [print], [Callback], [Callback(), None], None])
+def test_callbacks_that_are_none(callbacks, backend):
+    model = network(backend)
+    before = model.state_dict()
+    with pytest.raises(
+        ConfigurationError, match=r"callbacks must be a list of objects that derive from nnxp\.callbacks"
+    ):
+        model.fit(X, LABELS, callbacks=callbacks, progress="off")
+    for key, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[key])
+
+
+def test_one_callback_without_a_list(backend):
+    network(backend).fit(X, LABELS, callbacks=Callback(), progress="off")

@@ -1,6 +1,6 @@
 """Layers one after another, as one layer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from nnxp._types import Array, Arrays, Shape
@@ -16,6 +16,8 @@ class Sequential(Layer):
     """A chain. Inside another chain it is the same network as the flat one, down to the random numbers."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
+        if isinstance(layers, Layer) or not isinstance(layers, Iterable):
+            raise ConfigurationError(f"layers must be a list of layers, got {layers!s}; write [layers.Dense(3), …].")
         self.layers = tuple(layers)
         for layer in self.layers:
             if not isinstance(layer, Layer):

@@ -213,10 +213,11 @@ class Model:
         """
         epochs = _check.positive_int("fit", "epochs", epochs)
         batch_size = None if batch_size is None else _check.positive_int("fit", "batch_size", batch_size)
+        callbacks = _callbacks(callbacks)
         x, y = self._data(x, y)
         validation = None if validation_data is None else self._data(*_pair(validation_data))
         self.metrics = tuple(metric.fitted(self.backend.to_numpy(y)) for metric in self._metrics)
-        fit = Fit(self, self.engine, self.metrics, x, y, validation, epochs, batch_size, shuffle, tuple(callbacks))
+        fit = Fit(self, self.engine, self.metrics, x, y, validation, epochs, batch_size, shuffle, callbacks)
         self.history = fit.history
         return fit.run(open_progress(progress, epochs, len(slices(x.shape[0], batch_size))))
 
@@ -446,6 +447,16 @@ def _pair(data: Any) -> tuple[Any, Any]:
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise ConfigurationError(f"fit: validation_data must be a pair (x, y), got {type(data).__name__}.")
     return data[0], data[1]
+
+
+def _callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    given = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
+    for callback in given:
+        if not isinstance(callback, Callback):
+            raise ConfigurationError(
+                f"fit: callbacks must be a list of objects that derive from nnxp.callbacks.Callback, got {callback!r}."
+            )
+    return given
 
 
 def _batch_size(owner: str, batch_size: int | None) -> int | None:
