@@ -229,3 +229,8 @@ def test_an_error_of_f_is_the_users():
 
     with pytest.raises(Mine):
         numerical_gradient(f, 1.0)
+
+
+def test_f_must_be_a_function():
+    with pytest.raises(ConfigurationError, match="expected f to be a function of an array, got 3"):
+        numerical_gradient(3, 1.0)

@@ -158,6 +158,12 @@ class TestDecisionBoundary:
             plotting.decision_boundary(softmax, self.X, [0, 1, 1], resolution=0)
 
 
+def test_labels_that_the_network_does_not_know():
+    half = lambda p: np.full((len(p), 1), 0.5)  # noqa: E731
+    with pytest.raises(DataError, match="predict knows 2 classes, expected labels 0 to 1, got 2"):
+        plotting.decision_boundary(half, TestDecisionBoundary.X, [0, 1, 2])
+
+
 class TestDecisionBoundaries:
     X, Y = np.array([(-1.0, 0.0), (1.0, 0.0), (0.0, 2.0)]), [0, 1, 1]
 

@@ -9,7 +9,7 @@ from nnxp import _check
 from nnxp._types import Array
 from nnxp._values import numbers
 from nnxp.backend import backend_of, to_host
-from nnxp.errors import DataError, ShapeError
+from nnxp.errors import ConfigurationError, DataError, ShapeError
 
 __all__ = ["numerical_gradient"]
 
@@ -53,6 +53,8 @@ def numerical_gradient(
     DataError
         x + delta is x, because delta is too small for this data type.
     """
+    if not callable(f):
+        raise ConfigurationError(f"numerical_gradient expected f to be a function of an array, got {f!r}.")
     _check.choice("numerical_gradient", "method", method, ("central", "forward"))
     x = numbers("numerical_gradient", "x", x)
     backend = backend_of(x, dtype=x.dtype if _check.dtype_name(x.dtype) in ("float32", "float64") else "float64")

@@ -92,7 +92,9 @@ def _boundary(
     size: float = 26,
 ) -> int:
     """Paint the regions and the samples; how many classes there are."""
-    classes = max(_regions(axes, predict, x, resolution), int(y.max()) + 1)
+    classes, most = _regions(axes, predict, x, resolution), int(y.max())
+    if most >= classes:
+        raise DataError(f"predict knows {classes} classes, expected labels 0 to {classes - 1}, got {most}.")
     for k in range(classes):
         colour, marker = CLASS_COLOURS[k % len(CLASS_COLOURS)], MARKERS[k // len(CLASS_COLOURS) % len(MARKERS)]
         style: dict[str, Any] = {"s": size, "color": colour, "marker": marker, "edgecolor": "black"}
