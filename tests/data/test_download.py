@@ -22,7 +22,7 @@ import pytest
 
 from nnxp.data import _cache, _transfer
 from nnxp.data._cache import cache_folder
-from nnxp.data._download import Collection
+from nnxp.data._collection import Collection
 from nnxp.data._mnist import FASHION_MNIST, MNIST, load_collection, mnist
 from nnxp.errors import DownloadError, FileNotWritable, MissingDependencyError
 

@@ -5,7 +5,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from nnxp.data._download import Collection, download
+from nnxp.data._collection import Collection
+from nnxp.data._download import download
 from nnxp.data._table import unreadable
 from nnxp.data._transfer import sha256_of
 

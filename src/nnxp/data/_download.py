@@ -3,27 +3,18 @@
 What counts is the SHA-256, not the mirror, so a mirror may well be one that speaks plain http.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from logging import WARNING, Logger
 from pathlib import Path
 from typing import Any
 
 from nnxp._check import one_line
+from nnxp.data._collection import Collection
 from nnxp.data._transfer import Refused, Transfer
 from nnxp.errors import DownloadError, FileNotWritable, MissingDependencyError
 
-__all__ = ["Collection", "download"]
-
-
-@dataclass(frozen=True)
-class Collection:
-    """Files that belong together: ``sha256`` has a hash for each file's name, ``mirrors`` are tried in order."""
-
-    name: str
-    mirrors: tuple[str, ...]
-    sha256: Mapping[str, str]
+__all__ = ["download"]
 
 
 def download(collection: Collection, names: list[str], folder: Path, progress: str) -> None:

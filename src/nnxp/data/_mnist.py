@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnxp._check import choice
-from nnxp.data._cache import cached
-from nnxp.data._download import Collection
+from nnxp.data._collection import Collection
 from nnxp.data._idx import Samples, read_samples
 from nnxp.data._splits import Split, Splits
 from nnxp.errors import FileFormatError, FileNotFound
@@ -98,7 +97,12 @@ def fashion_mnist(folder: str | PathLike[str] | None = None, *, progress: str = 
 def load_collection(collection: Collection, folder: str | PathLike[str] | None, progress: str) -> Splits:
     """The parts of a collection, from a user's folder or from the cache."""
     choice(collection.name, "progress", progress, ("auto", "bar", "lines", "off"))
-    paths = cached(collection, progress) if folder is None else _in_folder(Path(folder), collection)
+    if folder is None:
+        from nnxp.data._cache import cached  # few ever download: importing nnxp should not wait for the means to
+
+        paths = cached(collection, progress)
+    else:
+        paths = _in_folder(Path(folder), collection)
     (x, y), test = _read(*paths[:2]), _read(*paths[2:])
     if len(x) < 2:
         raise FileFormatError(f"{paths[0]} holds 1 image; training and validation need 2 at least.")
