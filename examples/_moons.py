@@ -6,11 +6,13 @@ gradient over the samples, so ``reduction="sum"``; its penalty of 0.005·‖W‖
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 import nnxp
-from nnxp import Backend, layers, losses, optimizers, regularizers
+from _shared import save
+from nnxp import Backend, layers, losses, optimizers, plotting, regularizers
 from nnxp.errors import MissingDependencyError
 from nnxp.layers import Layer
 
@@ -25,8 +27,7 @@ def moons(samples: int = 200, noise: float = 0.20) -> tuple[np.ndarray, np.ndarr
         from sklearn.datasets import make_moons
     except ImportError as error:
         raise MissingDependencyError('scikit-learn is not installed; pip install "nnxp[examples]"') from error
-    np.random.seed(0)
-    x, y = make_moons(samples, noise=noise)
+    x, y = make_moons(samples, noise=noise, random_state=0)
     return x, y.astype(np.int64)
 
 
@@ -55,11 +56,11 @@ def network(
         dtype="float64",
     )
     model.build(sizes[:1])
-    np.random.seed(0)
+    legacy = np.random.RandomState(0)
     state = model.state_dict()
     for key, array in state.items():
         if key.endswith("weights"):
-            state[key] = np.random.randn(*array.shape) / np.sqrt(array.shape[0])
+            state[key] = legacy.randn(*array.shape) / np.sqrt(array.shape[0])
     model.load_state_dict(state)
     return model
 
@@ -87,3 +88,11 @@ def reported_loss(model: nnxp.Model, x: np.ndarray, y: np.ndarray) -> float:
 def accuracy(model: nnxp.Model, x: np.ndarray, y: np.ndarray) -> float:
     """The share of samples on the right side."""
     return model.evaluate(x, y)["accuracy"]
+
+
+def show(model: nnxp.Model, x: np.ndarray, y: np.ndarray, what: str, picture: Path) -> float:
+    """Print the share of samples that are right, and draw the decision boundary with it in the title."""
+    right = accuracy(model, x, y)
+    print(f"{right:.1%} of {len(y)} samples are right")
+    save(plotting.decision_boundary(model.predict, x, y, title=f"{what}: {right:.1%} are right"), picture)
+    return right

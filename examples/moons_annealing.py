@@ -6,9 +6,9 @@ whose steps jump over the minimum.
 
 from pathlib import Path
 
-from _moons import STEPS, accuracy, moons, network, train
-from _shared import command, save, table
-from nnxp import plotting, schedules
+from _moons import STEPS, moons, network, show, train
+from _shared import command, table
+from nnxp import schedules
 
 
 def run(backend: str, picture: Path, epochs: int) -> list[tuple[int, float]]:
@@ -17,10 +17,7 @@ def run(backend: str, picture: Path, epochs: int) -> list[tuple[int, float]]:
     model = network((2, 3, 2), backend, learning_rate=schedules.InverseTimeDecay(0.01, 0.01))
     rows = train(model, x, y, epochs)
     table(("iteration", "loss"), rows)
-    right = accuracy(model, x, y)
-    print(f"{right:.1%} of {len(y)} samples are right")
-    title = f"Annealed: {right:.1%} are right"
-    save(plotting.decision_boundary(model.predict, x, y, title=title), picture)
+    show(model, x, y, "Annealed", picture)
     return rows
 
 

@@ -7,9 +7,9 @@ of both moons on the wrong side, whatever the weights are.
 from pathlib import Path
 
 import nnxp
-from _moons import moons
-from _shared import command, save, table
-from nnxp import layers, losses, optimizers, plotting
+from _moons import moons, show
+from _shared import command, table
+from nnxp import layers, losses, optimizers
 
 
 def run(backend: str, picture: Path, epochs: int) -> None:
@@ -25,10 +25,7 @@ def run(backend: str, picture: Path, epochs: int) -> None:
     history = model.fit(x, y[:, None], epochs=epochs, progress="off")
     shown = sorted({1, *range(max(epochs // 5, 1), epochs + 1, max(epochs // 5, 1)), epochs})
     table(("epoch", "loss", "accuracy"), [(n, history["loss"][n - 1], history["accuracy"][n - 1]) for n in shown])
-    right = model.evaluate(x, y[:, None])["accuracy"]
-    print(f"{right:.1%} of {len(y)} samples are right")
-    title = f"Logistic regression: {right:.1%} are right"
-    save(plotting.decision_boundary(model.predict, x, y, title=title), picture)
+    show(model, x, y[:, None], "Logistic regression", picture)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ in (e), is the cure.
 
 from pathlib import Path
 
-from _moons import STEPS, accuracy, moons, network, train
-from _shared import command, save, table
-from nnxp import plotting
+from _moons import STEPS, moons, network, show, train
+from _shared import command, table
 
 
 def run(backend: str, picture: Path, epochs: int) -> list[tuple[int, float]]:
@@ -19,10 +18,7 @@ def run(backend: str, picture: Path, epochs: int) -> list[tuple[int, float]]:
     model = network((2, 3, 2), backend)
     rows = train(model, x, y, epochs)
     table(("iteration", "loss"), rows)
-    right = accuracy(model, x, y)
-    print(f"{right:.1%} of {len(y)} samples are right")
-    title = f"Three hidden neurons: {right:.1%} are right"
-    save(plotting.decision_boundary(model.predict, x, y, title=title), picture)
+    show(model, x, y, "Three hidden neurons", picture)
     return rows
 
 

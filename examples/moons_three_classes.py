@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from _moons import accuracy, network
-from _shared import command, save, table
-from nnxp import data, plotting
+from _moons import network, show
+from _shared import command, table
+from nnxp import data
 
 
 def run(backend: str, picture: Path, epochs: int) -> float:
@@ -21,11 +21,7 @@ def run(backend: str, picture: Path, epochs: int) -> float:
     table(
         ("epoch", "loss", "accuracy"), [(n, history["loss"][n - 1] / len(y), history["accuracy"][n - 1]) for n in shown]
     )
-    right = accuracy(model, x, y)
-    print(f"{right:.1%} of {len(y)} samples are right")
-    title = f"Three moons: {right:.1%} are right"
-    save(plotting.decision_boundary(model.predict, x, y, title=title), picture)
-    return right
+    return show(model, x, y, "Three moons", picture)
 
 
 def three_moons(samples: int = 300, noise: float = 0.15) -> tuple[np.ndarray, np.ndarray]:

@@ -67,6 +67,7 @@ def numerical_gradient(
     def value(at: Array) -> float:
         return _number(f(backend.asarray(at)))
 
+    here = value(point.copy()) if method == "forward" and point.size else None
     for index in np.ndindex(point.shape):
         step = default * max(1.0, abs(float(point[index]))) if delta is None else delta
         above, below = point.copy(), point.copy()
@@ -79,7 +80,7 @@ def numerical_gradient(
                 f"numerical_gradient: delta = {step:g} does not move x = {point[index]} at {index} in {point.dtype}; "
                 "use a larger delta, or float64."
             )
-        gradient[index] = (value(above) - value(below)) / distance
+        gradient[index] = (value(above) - (value(below) if here is None else here)) / distance
     return backend.asarray(gradient)
 
 

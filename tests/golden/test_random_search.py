@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import nnxp.compat.nnfs as nnfs
-
 pytest.importorskip("matplotlib")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -32,8 +30,7 @@ def search(monkeypatch, tmp_path):
     """A function that runs the example: ``search(backend, iterations)``."""
     monkeypatch.syspath_prepend(EXAMPLES)
     example = importlib.import_module("random_search_book")
-    yield lambda backend, iterations: example.run(backend, tmp_path / "picture.png", iterations)
-    nnfs.init("numpy")  # other tests find NumPy chosen
+    return lambda backend, iterations: example.run(backend, tmp_path / "picture.png", iterations)
 
 
 def check(found):

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import nnxp.compat.nnfs as nnfs
-
 pytest.importorskip("matplotlib")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -24,8 +22,7 @@ def run(monkeypatch, tmp_path):
     """A function that runs the example: ``run(backend, epochs, number)``."""
     monkeypatch.syspath_prepend(EXAMPLES)
     example = importlib.import_module("sine_book")
-    yield lambda backend, epochs, number: example.run(backend, tmp_path / "picture.png", epochs, number)
-    nnfs.init("numpy")  # other tests find NumPy chosen
+    return lambda backend, epochs, number: example.run(backend, tmp_path / "picture.png", epochs, number)
 
 
 @pytest.mark.parametrize("number", LAST)

@@ -1,6 +1,7 @@
 """The book's accuracies: the share of predictions that are right, of a batch and of a pass."""
 
 from abc import ABC, abstractmethod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,7 @@ class Accuracy(ABC):
         if 0 in _check.shape(right):
             raise DataError(f"{name} expected at least one prediction, got none: the data is empty.")
         count = int(host_scalar(backend.xp.sum(backend.xp.astype(right, backend.integer_dtype))))
-        size = 1
-        for length in _check.shape(right):
-            size *= length
+        size = prod(_check.shape(right))
         self.accumulated_sum += count
         self.accumulated_count += size  # all outputs: with the number of rows, several outputs give more than 1
         return count / size

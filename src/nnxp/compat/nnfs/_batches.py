@@ -5,14 +5,14 @@ import numpy as np
 from nnxp import _check
 from nnxp._types import Array
 from nnxp.compat.nnfs._arithmetic import current
+from nnxp.training.loop import slices
 
 __all__ = ["batches", "reshuffled"]
 
 
 def batches(samples: int, batch_size: int | None) -> list[slice]:
     """The rows of each step; the last step takes what is left."""
-    size = samples if batch_size is None else _check.positive_int("Model", "batch_size", batch_size)
-    return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
+    return slices(samples, None if batch_size is None else _check.positive_int("Model", "batch_size", batch_size))
 
 
 def reshuffled(X: Array, y: Array) -> tuple[Array, Array]:

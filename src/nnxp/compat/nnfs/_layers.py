@@ -1,6 +1,6 @@
 """The book's layers. They compute with nnxp's ops; arrays come in and go out as the scripts have them."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -11,18 +11,7 @@ from nnxp.compat.nnfs._arithmetic import current, own
 from nnxp.compat.nnfs.datasets import normal
 from nnxp.errors import OrderError, ShapeError
 
-__all__ = ["Layer_Dense", "Layer_Dropout", "Layer_Input", "Step", "like_output", "seen"]
-
-
-class Step(Protocol):
-    """What a model chains: a layer or an activation."""
-
-    output: Array
-    dinputs: Array
-
-    def forward(self, inputs: Any, training: bool = True) -> None: ...
-
-    def backward(self, dvalues: Any) -> None: ...
+__all__ = ["Layer_Dense", "Layer_Dropout", "Layer_Input", "like_output", "seen"]
 
 
 def seen(owner: object, name: str) -> Any:

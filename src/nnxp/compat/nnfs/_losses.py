@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import prod
 from typing import Any, ClassVar
 
 from nnxp import _check
@@ -78,10 +79,7 @@ class Loss(ABC):
         return sum((_penalty(layer) for layer in layers), start=0)
 
     def _divisor(self, y_pred: Array) -> float:
-        size = 1.0
-        for length in _check.shape(y_pred):
-            size *= length
-        return size
+        return float(prod(_check.shape(y_pred)))
 
 
 def _penalty(layer: Any) -> Any:

@@ -105,18 +105,14 @@ class Model:
             self._epoch(X, y, batch_size, print_every)
             X, y = reshuffled(X, y)
             if validation_data is not None:
-                self.evaluate(*validation_data, batch_size=batch_size)
+                self._validate(*validation_data, batch_size)
         if batch_size is None and validation_data is not None:
-            self.evaluate(*validation_data)
+            self._validate(*validation_data, None)
 
     def evaluate(self, X: Any, y: Any, *, batch_size: int | None = None) -> None:
         """Print accuracy and loss of these samples, without penalties."""
         self._need("evaluate", "loss", "accuracy")
-        X, y = _data("Model.evaluate", X, y)
-        self._new_pass()
-        self._score(X, y, batch_size)
-        loss, accuracy = self.loss.calculate_accumulated(), self.accuracy.calculate_accumulated()
-        print(f"validation, acc: {accuracy:.3f}, loss: {loss:.3f}")
+        self._validate(*_data("Model.evaluate", X, y), batch_size)
 
     def predict(self, X: Any, *, batch_size: int | None = None) -> Array:
         """The output of the last layer."""
@@ -147,6 +143,13 @@ class Model:
         for layer in reversed(layers):
             layer.backward(dvalues)
             dvalues = layer.dinputs
+
+    def _validate(self, X: Array, y: Array, batch_size: int | None) -> None:
+        """`evaluate`, of data that was checked."""
+        self._new_pass()
+        self._score(X, y, batch_size)
+        loss, accuracy = self.loss.calculate_accumulated(), self.accuracy.calculate_accumulated()
+        print(f"validation, acc: {accuracy:.3f}, loss: {loss:.3f}")
 
     def _score(self, X: Array, y: Array, batch_size: int | None) -> None:
         """Count the loss and the accuracy of these samples."""
@@ -260,7 +263,7 @@ _METHODS = {
 def _able(name: str, value: Any, method: str) -> Any:
     if isinstance(value, type):
         raise ConfigurationError(f"Model.{method}: {name} is the class {value.__name__}; call it: {value.__name__}().")
-    missing = ", ".join(method for method in _METHODS[name] if not callable(getattr(value, method, None)))
+    missing = ", ".join(needed for needed in _METHODS[name] if not callable(getattr(value, needed, None)))
     if missing:
         raise ConfigurationError(f"Model.{method}: {name} {value!r} lacks the methods {missing}.")
     return value
