@@ -1,6 +1,7 @@
-"""What each NumPy kernel gains over the reference: microseconds per call, at the shapes of a small network's step.
+"""What each kernel gains over the reference: microseconds per bound call, at the shapes of a small network's step.
 
-Reference and kernel take turns, so that both see the same machine. A kernel that is not faster does not stay.
+The reference, NumPy's kernels and the compiled ones take turns, so that all see the same machine. A kernel that is not
+faster does not stay.
 """
 
 import argparse
@@ -12,13 +13,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import nnxp
+from nnxp.errors import BackendError
 
 ROUNDS = 25
 BATCH, WIDTH, CLASSES, PARAMETERS = 128, 128, 10, 118_282
 
 
 def cases():
-    """Arguments and buffers by op."""
+    """Arguments and buffers by op; an update's buffers are its arguments."""
     random = np.random.default_rng(0)
 
     def array(*shape):
@@ -26,40 +28,83 @@ def cases():
 
     x, dy, w, b = array(BATCH, WIDTH), array(BATCH, WIDTH), array(WIDTH, WIDTH), array(WIDTH)
     column, row = array(1000, 1), array(1, 64)
-    z, labels = array(BATCH, CLASSES), random.integers(0, CLASSES, BATCH)
+    # class scores lie by columns in a plan
+    z, labels, shares = array(CLASSES, BATCH).T, random.integers(0, CLASSES, BATCH), abs(array(CLASSES, BATCH).T)
+    p = 1 / (1 + np.exp(-x))
     flat, g, m, v = (np.abs(array(PARAMETERS)) for _ in range(4))
     like = np.empty_like
+    divisor = float(BATCH)
+    three = (like(z), None, like(z))
     return {
+        "matmul": ((x, w), like(x)),
+        "matmul (one term)": ((column, row), np.empty((1000, 64), np.float32)),
         "linear": ((x, w, b), like(x)),
-        "linear (one input)": ((column, row, array(64)), np.empty((1000, 64), np.float32)),
         "linear_bias_gradient": ((dy,), like(b)),
         "linear_weight_gradient": ((x, dy), like(w)),
         "linear_input_gradient": ((dy, w), like(x)),
         "linear_input_gradient (one output)": ((column, array(64, 1)), np.empty((1000, 64), np.float32)),
         "relu": ((x,), like(x)),
         "relu_backward": ((dy, np.maximum(x, 0)), like(x)),
-        "sigmoid_backward": ((dy, 1 / (1 + np.exp(-x))), like(x)),
+        "sigmoid": ((x,), like(x)),
+        "sigmoid_backward": ((dy, p), like(x)),
         "tanh": ((x,), like(x)),
         "tanh_backward": ((dy, np.tanh(x)), like(x)),
+        "step": ((x,), like(x)),
+        "step_backward": ((dy, p), like(x)),
         "softmax": ((z,), like(z)),
-        "softmax_categorical_crossentropy": ((z, labels, float(BATCH)), (like(z), None, like(z))),
-        "squared_error_backward": ((x, dy, 100.0), like(x)),
+        "softmax_backward": ((array(CLASSES, BATCH).T, shares), like(z)),
+        "categorical_crossentropy_from_logits": ((z, labels, divisor), None),
+        "categorical_crossentropy_from_logits_backward": ((z, labels, divisor), like(z)),
+        "softmax_categorical_crossentropy": ((z, labels, divisor), three),
+        "softmax_categorical_crossentropy (rows)": ((z, shares, divisor), three),
+        "binary_crossentropy_from_logits": ((x, p, divisor), None),
+        "binary_crossentropy_from_logits_backward": ((x, p, divisor), like(x)),
+        "sigmoid_binary_crossentropy": ((x, p, divisor), (like(x), None, like(x))),
+        "squared_error": ((x, dy, divisor), None),
+        "squared_error_backward": ((x, dy, divisor), like(x)),
+        "absolute_error_backward": ((x, dy, divisor), like(x)),
+        "l1_backward": ((w, array(WIDTH, WIDTH), 5e-4), like(w)),
+        "l2": ((w, 5e-4), None),
         "l2_backward": ((w, array(WIDTH, WIDTH), 5e-4), like(w)),
+        "take_rows": ((array(5000, 784), random.integers(0, 5000, BATCH)), np.empty((BATCH, 784), np.float32)),
         "sgd": ((flat, g, 1e-9), flat),
         "momentum": ((flat, g, m, 1e-9, 0.9), (flat, m)),
         "nesterov": ((flat, g, m, 1e-9, 0.9), (flat, m)),
         "adam": ((flat, g, m, v, 1e-9, 0.9, 0.999, 1e-7, 0.5, 0.5), (flat, m, v)),
+        "adagrad": ((flat, g, m, 1e-9, 1e-7), (flat, m)),
+        "rmsprop": ((flat, g, m, 1e-9, 0.9, 1e-7), (flat, m)),
+        "clip_value": ((g, 1.0), like(g)),
+        "clip_norm": ((g, 1.0), like(g)),
+        "all_finite": ((flat,), None),
     }
 
 
-def microseconds(op, arguments, out):
+def bound(table, op, arguments, out):
+    """The op as a plan calls it: bound where there is a kernel."""
+    if op in table.kernels:
+        return table.kernels[op](*arguments, out=out, scratch=table.scratch())
+    return lambda: getattr(table, op)(*arguments)
+
+
+def microseconds(call):
     """The time of one call, over a few milliseconds of them."""
     calls = 0
     start = time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < 0.003:
-        op(*arguments, out=out)
+    while (elapsed := time.perf_counter() - start) < 0.002:
+        call()
         calls += 1
     return elapsed / calls * 1e6
+
+
+def tables():
+    """The tables of ops that are to be had here."""
+    found = {}
+    for name in ("reference", "numpy", "numba"):
+        try:
+            found[name] = nnxp.get_backend("numpy", kernels=name).ops
+        except BackendError as error:
+            print(error)
+    return found
 
 
 def main():
@@ -67,21 +112,21 @@ def main():
     argparse.ArgumentParser(description=__doc__).parse_args()
     if "OPENBLAS_CORETYPE" in os.environ:
         raise SystemExit("OPENBLAS_CORETYPE is set, which pins NumPy to one machine's kernels; unset it and run again.")
-    reference, kernels = (nnxp.get_backend("numpy", kernels=name).ops for name in ("reference", "numpy"))
-    table = cases()
-    missing = kernels.honours - {name.split(" ")[0] for name in table}
+    table, ops = cases(), tables()
+    missing = ops["numpy"].kernels.keys() - {name.split(" ")[0] for name in table}
     if missing:
         raise SystemExit(f"these kernels have no case: {sorted(missing)}")
-    print(f"{'µs per call':36}{'reference':>10}{'kernel':>10}{'gain':>8}")
+    print(f"{'µs per call':48}" + "".join(f"{name:>18}" for name in ops))
     with threadpool_limits(1):
         for name, (arguments, out) in table.items():
-            op = name.split(" ")[0]
-            slow, fast = [], []
+            calls = {kernels: bound(table, name.split(" ")[0], arguments, out) for kernels, table in ops.items()}
+            times = {kernels: [] for kernels in calls}
             for _ in range(ROUNDS):
-                slow.append(microseconds(getattr(reference, op), arguments, None))
-                fast.append(microseconds(getattr(kernels, op), arguments, out))
-            a, b = statistics.median(slow), statistics.median(fast)
-            print(f"{name:36}{a:10.2f}{b:10.2f}{a / b:7.2f}×")
+                for kernels, call in calls.items():
+                    times[kernels].append(microseconds(call))
+            medians = {kernels: statistics.median(values) for kernels, values in times.items()}
+            slowest = medians["reference"]
+            print(f"{name:48}" + "".join(f"{m:9.2f} {slowest / m:6.2f} ×" for m in medians.values()), flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 from nnxp import __version__, data, plotting
 from nnxp._types import Array
 from nnxp.backend import Backend, get_backend
-from nnxp.cli import _doctor
+from nnxp.cli import _bench, _doctor
 from nnxp.cli._recipes import FROM_FOLDERS, NAMED, Recipe, of_name, of_table, read_table, some
 from nnxp.data import Table
 from nnxp.errors import DataError, FileFormatError, FileNotWritable, NnxpError, ShapeError
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    status: int = options.status
+    return status
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -91,13 +92,16 @@ def _parser() -> argparse.ArgumentParser:
         _backend_options(command)
 
     _command(commands, "doctor", _run_doctor, "say what works here, and what to do where something does not")
+
+    bench = _command(commands, "bench", _bench.run, "measure the speed of training beside other libraries")
+    _bench.add_options(bench, _positive)
     return parser
 
 
 def _command(commands: Any, name: str, run: Callable[..., Any], text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    parser.set_defaults(run=run, refuse=parser.error)
+    parser.set_defaults(run=run, refuse=parser.error, status=0)
     return parser
 
 
