@@ -1,8 +1,8 @@
-"""One test, every backend: ``--backend NAME[:DEVICE][,…]`` chooses what the ``backend`` fixture runs over.
+"""One test, every backend: ``--backend NAME[/KERNELS][:DEVICE][,…]`` chooses what the ``backend`` fixture runs over.
 
-The default is NumPy and the strict namespace on two of its fake devices: ``device1``, where any silent conversion to
-NumPy raises, and ``no_float64``, where any silent upcast does. A backend that is missing is skipped, and the summary
-says so; with ``NNXP_REQUIRE_GPU=1`` a missing GPU is an error.
+The default is NumPy with its own and with compiled kernels, and the strict namespace on two of its fake devices:
+``device1``, where any silent conversion to NumPy raises, and ``no_float64``, where any silent upcast does. A backend
+that is missing is skipped, and the summary says so; with ``NNXP_REQUIRE_GPU=1`` a missing GPU is an error.
 """
 
 import importlib
@@ -18,11 +18,13 @@ import nnxp
 from nnxp.backend import Backend
 from nnxp.errors import BackendError
 
-DEFAULT = "numpy,array_api_strict:device1,array_api_strict:no_float64"
+DEFAULT = "numpy/numpy,numpy/numba,array_api_strict:device1,array_api_strict:no_float64"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--backend", default=DEFAULT, help="the backends to test, as NAME[:DEVICE], separated by commas")
+    parser.addoption(
+        "--backend", default=DEFAULT, help="the backends to test, as NAME[/KERNELS][:DEVICE], separated by commas"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,9 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say aloud which backend was asked for and not tested: a row of skips is easily overlooked."""
-    for name in dict.fromkeys(spec.partition(":")[0] for spec in config.getoption("--backend").split(",")):
+    for backend in dict.fromkeys(spec.partition(":")[0] for spec in config.getoption("--backend").split(",")):
+        name, _, kernels = backend.partition("/")
         try:
-            nnxp.get_backend(name)
+            nnxp.get_backend(name, kernels=kernels or "auto")
         except BackendError as error:
             terminalreporter.write_line(f"NOT TESTED: {error}", yellow=True, bold=True)
 
@@ -52,12 +55,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def make_backend(backend_name: str) -> Callable[..., Backend]:
     """A function that makes a backend of the tested library: ``make_backend(dtype="float64", seed=3)``."""
-    name, _, device_name = backend_name.partition(":")
+    library, _, device_name = backend_name.partition(":")
+    name, _, kernels = library.partition("/")
 
     def make(**options: object) -> Backend:
         device = importlib.import_module(name).Device(device_name) if device_name else None
         try:
-            return nnxp.get_backend(name, device=device, **options)
+            return nnxp.get_backend(name, device=device, **{"kernels": kernels or "auto", **options})
         except BackendError as error:
             pytest.skip(f"{backend_name}: {error}")
 

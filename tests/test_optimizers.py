@@ -209,20 +209,49 @@ def test_needs_gradient(optimizer, needed):
 
 
 def test_scalars_of_adam():
-    """Corrections 1 - β^(t+1), t = 0 at the first update."""
-    scalars = Adam(0.1, beta_1=0.5, beta_2=0.75)
-    assert scalars.scalars(0) == {
-        "learning_rate": 0.1,
-        "clip_value": None,
-        "clip_norm": None,
-        "beta_1": 0.5,
-        "beta_2": 0.75,
-        "epsilon": 1e-7,
-        "correction_1": 0.5,
-        "correction_2": 0.25,
-    }
-    later = scalars.scalars(2)
-    assert (later["correction_1"], later["correction_2"]) == (0.875, 1 - 0.75**3)
+    """Corrections 1 - β^(t+1), t = 0 at the first update. What is not set is not there: None is no number."""
+    adam = Adam(0.1, beta_1=0.5, beta_2=0.75)
+    constants = {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.75, "epsilon": 1e-7}
+    assert adam.constants() == constants
+    assert adam.scalars(0) == constants | {"correction_1": 0.5, "correction_2": 0.25}
+    assert adam.scalars(2) == constants | {"correction_1": 0.875, "correction_2": 1 - 0.75**3}
+    limited = Adam(0.1, clip_value=1.0, clip_norm=2)
+    assert limited.constants().items() >= {"clip_value": 1.0, "clip_norm": 2.0}.items()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "constants", "varying"),
+    [
+        (SGD(0.1), {"learning_rate", "momentum"}, {"learning_rate"}),
+        (SGD(InverseTimeDecay(0.1, 0.5)), {"momentum"}, {"learning_rate"}),
+        (SGD(lambda step: 0.1, clip_value=1.0), {"momentum", "clip_value"}, {"learning_rate"}),
+        (Adagrad(0.1, clip_norm=1.0), {"learning_rate", "epsilon", "clip_norm"}, {"learning_rate"}),
+        (RMSprop(lambda step: 0.1), {"rho", "epsilon"}, {"learning_rate"}),
+        (
+            Adam(lambda step: 0.1),
+            {"beta_1", "beta_2", "epsilon"},
+            {"learning_rate", "correction_1", "correction_2"},
+        ),
+        (RandomSearch(0.5), {"scale"}, set()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_constants_and_what_varies(optimizer, constants, varying):
+    """A flag is no number (SGD's nesterov), nor is a schedule."""
+    assert optimizer.constants().keys() == constants
+    for step in (0, 3):
+        assert optimizer.varying(step).keys() == varying
+        assert optimizer.scalars(step) == optimizer.constants() | optimizer.varying(step)
+
+
+@pytest.mark.parametrize("optimizer", [*(optimizer for optimizer, _ in UPDATES), RandomSearch(0.5)], ids=lambda o: type(o).__name__)
+def test_records_read_only_scalars_and_memory(optimizer):
+    """And a number that changes with the step is among what varies: the rest is read once."""
+    known = {"w", "g", "noise", *optimizer.slots, *optimizer.scalars(0)}
+    for step in optimizer.records():
+        assert known.issuperset(step.inputs)
+    for name, value in optimizer.scalars(5).items():
+        assert name in optimizer.varying(5) or value == optimizer.scalars(0)[name]
 
 
 def test_scalars_are_python_floats():
@@ -236,7 +265,7 @@ def test_scalars_are_python_floats():
         RandomSearch(np.float64(0.5)),
     ]
     for optimizer in [optimizer for optimizer, _ in UPDATES] + given:
-        assert {type(value) for value in optimizer.scalars(3).values()} <= {float, type(None)}
+        assert {type(value) for value in optimizer.scalars(3).values()} == {float}
 
 
 @pytest.mark.parametrize(

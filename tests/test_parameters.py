@@ -94,6 +94,55 @@ class TestBuffer:
             assert tuple(filled[name].shape) == place.shape
             np.testing.assert_array_equal(filled.backend.to_numpy(filled[name]).ravel(), flat[place.start : place.stop])
 
+    def test_joint(self, filled):
+        """``[w; b]``: the weights' rows, and under them the biases; of the very memory, where it can be written."""
+        for layer, shape in (("0", (3, 3)), ("2", (6, 4))):
+            joint = filled.joint(f"{layer}.weights", f"{layer}.biases")
+            host = filled.backend.to_numpy(joint)
+            assert host.shape == shape
+            np.testing.assert_array_equal(host[:-1], filled.backend.to_numpy(filled[f"{layer}.weights"]))
+            np.testing.assert_array_equal(host[-1], filled.backend.to_numpy(filled[f"{layer}.biases"]))
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("0.biases", "0.weights"),  # in this order they do not lie so
+            ("0.weights", "2.biases"),
+            ("0.weights", "2.weights"),
+            ("0.biases", "2.weights"),
+            ("2.biases", "3.scale"),
+            ("0.weights", "0.weights"),
+            ("0.weights", "9.biases"),
+            ("9.weights", "0.biases"),
+        ],
+    )
+    def test_not_joint(self, filled, first, second):
+        assert filled.joint(first, second) is None
+
+    def test_not_joint_with_something_between_or_of_another_width(self, typed_backend):
+        groups = [
+            {"0.weights": (16, 4), "0.scale": (1,), "0.biases": (4,)},
+            {"1.weights": (4, 4), "1.biases": (3,)},
+            {"2.weights": (4, 4, 4), "2.biases": (4, 4)},
+            {"3.weights": (4,), "3.biases": (4,)},
+            {"4.weights": (8, 2)},  # a whole number of lines of memory: the next layer begins right behind
+            {"5.biases": (2,)},
+        ]
+        buffer = Buffer(Layout.of(groups, typed_backend.itemsize), typed_backend)
+        for layer in "0123":
+            assert buffer.joint(f"{layer}.weights", f"{layer}.biases") is None
+        assert buffer.joint("4.weights", "5.biases") is not None  # memory decides, not names
+
+    def test_joint_is_a_view(self, filled):
+        if not filled.backend.writable:
+            pytest.skip("where arrays are immutable, a view shows what was")
+        joint = filled.joint("2.weights", "2.biases")
+        filled.write({"2.biases": filled.backend.asarray(np.full(4, 7.0))})
+        np.testing.assert_array_equal(filled.backend.to_numpy(joint)[-1], np.full(4, 7))
+        joint[...] = 8.0
+        assert set(values(filled)["2.weights"] + values(filled)["2.biases"]) == {8.0}
+        assert values(filled)["3.scale"] == ([49.0] if filled.backend.itemsize == 4 else [41.0])
+
     def test_write(self, filled):
         backend, before = filled.backend, values(filled)
         filled.write({"2.biases": backend.asarray(np.full(4, 7.0)), "0.weights": backend.asarray(np.full((2, 3), 8.0))})

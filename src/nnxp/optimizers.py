@@ -7,6 +7,7 @@ saved, moved and resumed without asking the optimizer. ``learning_rate`` is a fl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import ClassVar
 
 from nnxp import _check
@@ -29,9 +30,22 @@ class Optimizer(ABC):
     def records(self) -> tuple[Record, ...]:
         """One update, as records over flat buffers and over `scalars`."""
 
-    @abstractmethod
-    def scalars(self, step: int) -> dict[str, float | None]:
-        """The numbers that the records of update ``step`` read."""
+    def constants(self) -> dict[str, float]:
+        """The numbers that every update reads: this configuration's own."""
+        # as Python's floats, because NumPy's scalars would make float64 of float32 arrays
+        return {name: float(value) for name, value in vars(self).items() if _is_number(value)}
+
+    def varying(self, step: int) -> dict[str, float]:
+        """The numbers that update ``step`` reads and the next one reads anew."""
+        return {}
+
+    def scalars(self, step: int) -> dict[str, float]:
+        """All numbers that the records of update ``step`` read."""
+        return self.constants() | self.varying(step)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -74,18 +88,12 @@ class GradientOptimizer(Optimizer):
             clips.append(record("clip_norm", "g clip_norm", "g"))
         return (*clips, self._update())
 
-    def scalars(self, step: int) -> dict[str, float | None]:
-        clips = {"clip_value": self.clip_value, "clip_norm": self.clip_norm}
-        numbers = {"learning_rate": self.rate(step), **clips, **self._scalars(step)}
-        # NumPy's scalars would make float64 of float32 arrays
-        return {name: None if number is None else float(number) for name, number in numbers.items()}
+    def varying(self, step: int) -> dict[str, float]:
+        return {"learning_rate": self.rate(step)}
 
     @abstractmethod
     def _update(self) -> Record:
         """The record that makes the new ``w`` and slots."""
-
-    def _scalars(self, step: int) -> dict[str, float]:
-        return {}
 
 
 @dataclass(frozen=True)
@@ -116,9 +124,6 @@ class SGD(GradientOptimizer):
         rule = "nesterov" if self.nesterov else "momentum"
         return record(rule, "w g velocity learning_rate momentum", "w velocity")
 
-    def _scalars(self, step: int) -> dict[str, float]:
-        return {"momentum": self.momentum}
-
 
 @dataclass(frozen=True)
 class Adagrad(GradientOptimizer):
@@ -140,9 +145,6 @@ class Adagrad(GradientOptimizer):
 
     def _update(self) -> Record:
         return record("adagrad", "w g squared_sum learning_rate epsilon", "w squared_sum")
-
-    def _scalars(self, step: int) -> dict[str, float]:
-        return {"epsilon": self.epsilon}
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,6 @@ class RMSprop(GradientOptimizer):
 
     def _update(self) -> Record:
         return record("rmsprop", "w g squared_average learning_rate rho epsilon", "w squared_average")
-
-    def _scalars(self, step: int) -> dict[str, float]:
-        return {"rho": self.rho, "epsilon": self.epsilon}
 
 
 @dataclass(frozen=True)
@@ -204,13 +203,11 @@ class Adam(GradientOptimizer):
             "w first_moment second_moment",
         )
 
-    def _scalars(self, step: int) -> dict[str, float]:
+    def varying(self, step: int) -> dict[str, float]:
         return {
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "correction_1": 1 - self.beta_1 ** (step + 1),
-            "correction_2": 1 - self.beta_2 ** (step + 1),
+            "learning_rate": self.rate(step),
+            "correction_1": 1 - float(self.beta_1) ** (step + 1),
+            "correction_2": 1 - float(self.beta_2) ** (step + 1),
         }
 
 
@@ -233,6 +230,3 @@ class RandomSearch(Optimizer):
 
     def records(self) -> tuple[Record, ...]:
         return (record("perturb", "w noise scale", "candidate"),)
-
-    def scalars(self, step: int) -> dict[str, float | None]:
-        return {"scale": float(self.scale)}

@@ -83,6 +83,16 @@ class Buffer(Mapping[str, Array]):
         else:
             self._assemble({**self._views, **values})
 
+    def joint(self, first: str, second: str) -> Array | None:
+        """``[w; b]`` as one matrix, where the row b lies directly after the matrix w; else None."""
+        places = self.layout.places
+        if first not in places or second not in places:
+            return None
+        w, b = places[first], places[second]
+        if w.stop != b.start or len(w.shape) != 2 or b.shape != w.shape[1:]:
+            return None
+        return self.backend.xp.reshape(self.flat[w.start : b.stop], (w.shape[0] + 1, w.shape[1]))
+
     def replace(self, flat: Array) -> None:
         """Take ``flat`` as the new contents; a buffer's own array is already there."""
         if flat is self.flat:

@@ -112,6 +112,8 @@ def fused_sigmoid(z, y, d):
 ADAM = (0.01, 0.9, 0.99, 1e-7, 1 - 0.9**3, 1 - 0.99**3)
 
 CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] = [
+    ("matmul", lambda a: (a.rows(3), a.normal(3, 2)), lambda p, q: np.einsum("bi,io->bo", p, q)),
+    ("matmul", lambda a: (a.rows(1), a.normal(1, 4)), lambda p, q: p * q),
     ("linear", lambda a: (a.rows(3), a.normal(3, 2), a.normal(2)), lambda x, w, b: np.einsum("bi,io->bo", x, w) + b),
     ("linear", lambda a: (a.rows(1), a.normal(1, 4), a.normal(4)), lambda x, w, b: x * w + b),
     ("linear_bias_gradient", lambda a: (a.rows(2),), lambda dy: np.einsum("bo->o", dy)),

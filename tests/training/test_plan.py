@@ -13,8 +13,12 @@ from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
 from nnxp.metrics import RegressionAccuracy
 from nnxp.ops import ELEMENTWISE, VIEWS
+from nnxp.ops.record import Record
 from nnxp.optimizers import SGD, Adagrad, Adam, RMSprop
 from nnxp.regularizers import L1, L1L2, L2
+from nnxp.training import engine
+from nnxp.training.joined import ONES, parts
+from nnxp.training.plan import Plan
 
 ROWS, BATCH, INPUTS, OUTPUTS = 6, 4, 4, 4
 """Six rows in batches of four: every pass has a whole batch and a ragged one."""
@@ -214,19 +218,33 @@ def plans(model):
 
 
 def counting(backend, *names):
-    """The backend with ops that count their calls, and the counts."""
+    """The backend with ops that count their calls on data, bound or not, and the counts."""
     counts = dict.fromkeys(names, 0)
+
+    def count(name, arguments):
+        counts[name] += bool(arguments[0].shape[0])  # an empty batch only shows shapes
 
     def counted(name):
         op = getattr(backend.ops, name)
 
         def call(*arguments, **options):
-            counts[name] += 1
+            count(name, arguments)
             return op(*arguments, **options)
 
         return call
 
-    return replace(backend, ops=replace(backend.ops, **{name: counted(name) for name in names})), counts
+    def counted_kernel(name):
+        kernel = backend.ops.kernels[name]
+
+        def bind(*arguments, **options):
+            bound = kernel(*arguments, **options)
+            return lambda: (count(name, arguments), bound())[1]
+
+        return bind
+
+    kernels = {name: counted_kernel(name) for name in names if name in backend.ops.kernels}
+    ops = replace(backend.ops, **{name: counted(name) for name in names}, kernels={**backend.ops.kernels, **kernels})
+    return replace(backend, ops=ops), counts
 
 
 @pytest.mark.parametrize("planned", [True, False])
@@ -309,51 +327,72 @@ def test_a_forgotten_plan_is_made_again(random):
 
 @dataclass
 class Call:
-    """One call of an op: its arrays, and copies of them from that moment."""
+    """One call of a plan: its record, its arrays, and copies of them from that moment."""
 
-    op: str
+    step: Record
     inputs: list
     outputs: list
     read: list
     made: list
 
 
-def spied(backend, log):
-    """The backend with ops that note in ``log`` what they read and what they make."""
-
-    def spy(name):
-        op = getattr(backend.ops, name)
-
-        def call(*arguments, **options):
-            read = [_copy(a) for a in arguments]
-            returned = op(*arguments, **options)
-            outputs = list(returned) if isinstance(returned, tuple) else [returned]
-            log.append(Call(name, list(arguments), outputs, read, [_copy(a) for a in outputs]))
-            return returned
-
-        return call
-
-    names = [name for name in backend.ops.__dataclass_fields__ if name != "honours"]
-    return replace(backend, ops=replace(backend.ops, **{name: spy(name) for name in names}))
-
-
 def _copy(a):
     return np.array(a) if isinstance(a, np.ndarray) else a
 
 
-def traced(name, backend):
-    """A steady run of a case's training plan on NumPy: its records, and what each of them read and made."""
+@pytest.fixture
+def log(monkeypatch):
+    """A list in which every plan notes what each of its calls reads and makes."""
     log = []
+
+    class Watched(Plan):
+        def _watch(self, step, call):
+            def watched():
+                inputs = [self._values[name] for name in step.inputs]
+                read = [_copy(a) for a in inputs]
+                call()
+                outputs = [self._values[name] for name in step.outputs]
+                log.append(Call(step, inputs, outputs, read, [_copy(a) for a in outputs]))
+
+            return watched
+
+        def _bound(self, step):
+            return self._watch(step, super()._bound(step))
+
+        def _by_name(self, step):
+            return self._watch(step, super()._by_name(step))
+
+    monkeypatch.setattr(engine, "Plan", Watched)
+    return log
+
+
+def apart(names, arrays):
+    """Values by name; what stands under a joint name, one by one. A column of ones is ones, always."""
+    for name, a in zip(names, arrays, strict=True):
+        first, second = parts(name)
+        if second == ONES:
+            np.testing.assert_array_equal(a[:, -1], np.ones(a.shape[0]))
+            yield first, a[:, :-1]
+        elif second:
+            yield first, a[:-1]
+            yield second, a[-1]
+        else:
+            yield name, a
+
+
+def traced(name, backend, log):
+    """A steady run of a case's training plan on NumPy, in ``log``; the plan, and the batch."""
     case = CASES[name]
-    model = build(case, spied(backend, log))
+    model = build(case, backend)
     x, y = data(case, backend.asarray)
     for _ in range(3):
         log.clear()
         model.engine.train(x, y, predictions=True)
     [plan] = plans(model)
-    del log[len(plan.records) :]  # the optimizer's
-    assert [call.op for call in log] == [step.op for step in plan.records]
-    return plan, log
+    network = plan.network
+    made = {name for call in log for name, _ in apart(call.step.outputs, call.made)}
+    assert made >= {*network.outputs.values(), *network.gradients.values()} - {"x"}
+    return plan, x
 
 
 @pytest.fixture(params=["honour", "drop", "poison"])
@@ -364,50 +403,95 @@ def numpy_backend(request):
     return replace(backend, ops=backend.ops.without_donation(poison=request.param == "poison"))
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_every_value_is_read_as_it_was_made(numpy_backend, name):
-    plan, log = traced(name, numpy_backend)
-    made = {}
-    for step, call in zip(plan.records, log, strict=True):
-        for value, read in zip(step.inputs, call.read, strict=True):
+def test_what_is_watched_is_bound(log):
+    """The two tests below would prove little of plans that call by name."""
+    traced("softmax head", nnxp.get_backend("numpy"), log)
+    assert any(parts(name)[1] for call in log for name in call.step.inputs)
+    assert {call.step.op for call in log} >= {"matmul", "softmax_categorical_crossentropy", "relu_backward"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_value_is_read_as_it_was_made(numpy_backend, name, log):
+    plan, x = traced(name, numpy_backend, log)
+    made = {"x": x}
+    for call in log:
+        for value, read in apart(call.step.inputs, call.read):
             if value in made:
-                np.testing.assert_array_equal(read, made[value], err_msg=f"{value}, read by {step.op}")
-        made |= dict(zip(step.outputs, call.made, strict=True))
+                np.testing.assert_array_equal(read, made[value], err_msg=f"{value}, read by {call.step.op}")
+        made |= dict(apart(call.step.outputs, call.made))
+    clipped = getattr(CASES[name].optimizer, "clip_norm", None)  # in place, by the update
+    for key, value in () if clipped else plan.network.gradients.items():
+        written = plan.gradients[key]
+        np.testing.assert_array_equal(written, made[value], err_msg=f"{value}, as the update reads it")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_values_with_overlapping_lives_share_no_memory(name):
-    plan, log = traced(name, nnxp.get_backend("numpy"))
+def test_values_with_overlapping_lives_share_no_memory(name, log):
+    plan, x = traced(name, nnxp.get_backend("numpy"), log)
     arrays, birth, death = {}, {}, {}
-    for index, (step, call) in enumerate(zip(plan.records, log, strict=True)):
-        for value in step.inputs:
+    for index, call in enumerate(log):
+        for value, array in apart(call.step.inputs, call.inputs):
             death[value] = index
-        if step.op not in VIEWS:  # a view shares by right; what it shows is covered by the test above
-            arrays |= dict(zip(step.outputs, call.outputs, strict=True))
-            birth |= dict.fromkeys(step.outputs, index)
-    for value in plan.network.outputs.values():
+            if value == "x" and array is not x:  # the copy beside the ones, made before all calls
+                arrays[value], birth[value] = array, -1
+        if call.step.op not in VIEWS:  # a view shares by right; what it shows is covered by the test above
+            made = dict(apart(call.step.outputs, call.outputs))
+            arrays |= made
+            birth |= dict.fromkeys(made, index)
+    for value in (*plan.network.outputs.values(), *plan.network.gradients.values()):
         death[value] = len(log)
     for a, b in combinations(arrays, 2):
         first, second = sorted((a, b), key=birth.__getitem__)
         ends, begins = death.get(first, birth[first]), birth[second]
-        in_place = ends == begins and log[begins].op in ELEMENTWISE
+        in_place = ends == begins and log[begins].step.op in ELEMENTWISE
         if (ends >= begins and not in_place) and np.shares_memory(arrays[first], arrays[second]):
-            pytest.fail(f"{first} (read until record {ends}) and {second} (made by record {begins}) share memory")
+            pytest.fail(f"{first} (read until call {ends}) and {second} (made by call {begins}) share memory")
 
 
-def test_buffers_are_reused_in_every_step():
-    log = []
+def test_buffers_are_reused_in_every_step(log):
     case = CASES["softmax head"]
-    model = build(case, spied(nnxp.get_backend("numpy"), log))
+    model = build(case, "numpy")
     x, y = data(case, model.backend.asarray)
     places = []
     for _ in range(4):
         log.clear()
         model.train_step(x, y)
-        honouring = [call for call in log if call.op in model.backend.ops.honours]
-        places.append([a.ctypes.data for call in honouring for a in call.outputs if isinstance(a, np.ndarray)])
+        honouring = [call for call in log if call.step.op in model.backend.ops.honours]
+        made = [value for call in honouring for _, value in apart(call.step.outputs, call.outputs)]
+        places.append([a.ctypes.data for a in made if isinstance(a, np.ndarray)])
     assert len(places[-1]) >= 7  # two lines, one activation with its gradient, and the gradients of four parameters
     assert places[-1] == places[-2]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_values_of_one_shape_lie_alike(name):
+    """So that an op over elements sees one line of memory, and what is reshaped is not copied."""
+    case = CASES[name]
+    model = build(case, "numpy")
+    x, y = data(case, model.backend.asarray)
+    model.train_step(x, y)
+    [plan] = plans(model)
+    ways = {}
+    for view in (plan.workspace.views if plan.workspace else {}).values():
+        if view.ndim == 2 and 1 not in view.shape:
+            ways.setdefault(view.shape, set()).add(view.flags.f_contiguous)
+    assert all(len(way) == 1 for way in ways.values())
+    viewed = {value for step in plan.records if step.op in VIEWS for value in (*step.inputs, *step.outputs)}
+    assert all(plan.workspace.views[value].flags.c_contiguous for value in viewed & plan.workspace.views.keys())
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_dropout_is_that_of_the_step(backend, array, planned):
+    """A plan that is used again draws anew for each update, and the same for the same one."""
+    case = CASES["dropout"]
+    model = build(case, backend, planned=planned)
+    x, y = data(case, array)
+    seen = []
+    for step in (0, 1, 2, 0, 1, 2):
+        model.engine.step = step
+        seen.append(float(model.loss_and_gradients(x, y)[0]))
+    assert seen[:3] == seen[3:]
+    assert len(set(seen)) == 3
 
 
 def peak_of_steady_steps(planned):

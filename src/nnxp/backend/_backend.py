@@ -1,6 +1,6 @@
 """Where it runs, as one immutable value that is handed down explicitly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +10,7 @@ from nnxp._types import Array, Device, Dtype, Namespace, Op
 from nnxp.backend._arrays import namespace_of, to_host
 from nnxp.backend._rng import Rng
 from nnxp.errors import DtypeError
-from nnxp.ops import Ops
+from nnxp.ops import Call, Ops
 
 __all__ = ["Adapter", "Backend"]
 
@@ -33,6 +33,9 @@ class Adapter:
     """``synchronize(device)``: wait for what was queued."""
     writable: bool
     """Whether arrays can be written, and slices of them share their memory."""
+    piece: int | None = None
+    """Elements that elementwise work takes at a time, so that they stay in cache from one op to the next; None where
+    the calls themselves would cost more."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Backend:
         """A flat array of zeros; on NumPy it begins on a 64-byte boundary."""
         return self.adapter.zeros(self.xp, size, self.dtype if dtype is None else dtype, self.device)
 
-    def read(self, scalars: list[Array]) -> list[float]:
+    def read(self, scalars: Sequence[Array]) -> list[float]:
         """0-d arrays as Python floats; on a device this waits for them."""
         return self.adapter.read(scalars)  # type: ignore[no-any-return]
 
@@ -115,6 +118,6 @@ class Backend:
         """Wait until the device has done what was asked of it."""
         self.adapter.synchronize(self.device)
 
-    def compile_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """A faster form of a step that is called again and again; here, the step itself."""
-        return step
+    def compile_step(self, calls: Sequence[Call]) -> list[Call]:
+        """A faster form of calls that are repeated in this order: as many, or fewer that do the same."""
+        return self.ops.link(calls)

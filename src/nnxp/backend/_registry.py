@@ -1,10 +1,10 @@
 """The backends by name. This is the only place that knows a library's name, or what a library does in its own way."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -193,7 +193,13 @@ def _dtype(xp: Namespace, name: str, dtype: Any, device: Device) -> Any:
 
 def _kernel_set(name: str, kernels: str) -> str:
     choice("get_backend", "kernels", kernels, _KERNELS)
-    usable = ("reference", "numpy") if name == "numpy" else ("reference",)
+    usable = ["reference", "numpy"] if name == "numpy" else ["reference"]
+    if name == "numpy" and kernels in ("auto", "numba"):
+        state = _numba_state()
+        if state == _READY:
+            usable.append("numba")
+        elif kernels == "numba":
+            raise BackendError(f"Backend {name!r} cannot use the kernels 'numba' here: {state.rstrip('.')}.")
     if kernels == "auto":
         return usable[-1]
     if kernels not in usable:
@@ -201,13 +207,32 @@ def _kernel_set(name: str, kernels: str) -> str:
     return kernels
 
 
+@cache
+def _numba_state() -> str:
+    """``"ready"``, or why the compiled kernels cannot be used."""
+    try:
+        importlib.import_module("nnxp.ops.numba")
+    except ModuleNotFoundError as error:
+        if error.name == "numba":
+            return 'numba is not installed; pip install "nnxp[fast]"'
+        return one_line(error)
+    except Exception as error:  # a numba that does not fit its NumPy says so with various errors
+        return f"numba does not import: {one_line(error)}"
+    return _READY
+
+
 def _ops(xp: Namespace, kernels: str) -> Ops:
     ops = reference.table(xp)
-    return numpy_kernels.table(ops) if kernels == "numpy" else ops
+    if kernels in ("numpy", "numba"):
+        ops = numpy_kernels.table(ops)
+    if kernels == "numba":
+        ops = importlib.import_module("nnxp.ops.numba").table(ops)
+    return ops
 
 
 def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:
     if name == "numpy":
+        _keep_freed_memory()
         return Adapter(
             from_host=_same,
             zeros=_aligned_zeros,
@@ -215,6 +240,7 @@ def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:
             quiet=_numpy_quiet,
             synchronize=_nothing,
             writable=True,
+            piece=numpy_kernels.CHUNK,
         )
     return Adapter(
         from_host=_from_host,
@@ -236,6 +262,16 @@ def _writes_through(xp: Namespace, device: Device | None) -> bool:
     return float(whole[0]) == 1.0
 
 
+@cache
+def _keep_freed_memory() -> None:
+    """Free one array of 16 MiB, once: from then on glibc's malloc keeps what is freed up to that size for the next one.
+
+    Before that it gives every array above 128 KiB back to the system, and a new one costs a page fault for each 4 KiB:
+    code that makes fresh arrays in every step ran two to three times as long. Nothing is written into the array.
+    """
+    np.empty(1 << 24, dtype=np.uint8)
+
+
 def _same(xp: Namespace, array: Array, device: Device) -> Array:
     return array
 
@@ -253,12 +289,12 @@ def _zeros(xp: Namespace, size: int, dtype: Any, device: Device) -> Array:
     return xp.zeros(size, dtype=dtype, device=device)
 
 
-def _floats(scalars: list[Array]) -> list[float]:
-    return [float(scalar) for scalar in scalars]
+def _floats(scalars: Sequence[Array]) -> list[float]:
+    return list(map(float, scalars))
 
 
-def _read_stacked(xp: Namespace, scalars: list[Array]) -> list[float]:
-    return [float(value) for value in to_host(xp.stack(scalars))] if scalars else []
+def _read_stacked(xp: Namespace, scalars: Sequence[Array]) -> list[float]:
+    return [float(value) for value in to_host(xp.stack(list(scalars)))] if scalars else []
 
 
 def _numpy_quiet() -> AbstractContextManager[Any]:

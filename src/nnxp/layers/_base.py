@@ -99,15 +99,17 @@ class Layer(ABC):
     def trace(self, program: Program, path: str, x: str, *, training: bool) -> str:
         """Write the forward pass into a program; return the name of the output."""
         y = join(path, "y")
-        program.records.append(Record(partial(_opaque_forward, self, training), (x,), (y,)))
+        shapes = ((None, *(self.output_shape or ())),)
+        program.records.append(Record(partial(_opaque_forward, self, training), (x,), (y,), shapes))
         return y
 
     def trace_backward(self, program: Program, path: str, dy: str, *, training: bool) -> str:
         """Write the backward pass into a program; return the name of the input's gradient."""
-        names = tuple(self.parameters())
-        dx = join(path, "dx")
+        parameters = self.parameters()
+        dx, names = join(path, "dx"), tuple(parameters)
         outputs = (dx, *(join(path, "d" + name) for name in names))
-        program.records.append(Record(partial(_opaque_backward, self, names), (dy,), outputs))
+        shapes = ((None, *(self.input_shape or ())), *map(_check.shape, parameters.values()))
+        program.records.append(Record(partial(_opaque_backward, self, names), (dy,), outputs, shapes))
         return dx
 
     def adopt(self, parameters: Segment, gradients: Segment) -> None:

@@ -3,18 +3,55 @@
 Every op takes ``out=`` last, which is a *donation*: the op may write its result into that buffer and return it, or
 ignore it. Callers use only what is returned, and a donated buffer is dead afterwards, also when it was one of the
 inputs: only elementwise ops (`ELEMENTWISE`) may be handed the buffer of an input. An op with several results takes as
-many buffers, and an update of the arena takes those of the very inputs that it replaces. No op writes into an argument
-that was not donated.
+many buffers, and an update of the arena takes those of the very inputs that it replaces. Buffers have no gaps, but may
+lie by rows or by columns. No op writes into an argument that was not donated.
+
+An entry may be backed by a `Kernel`, which separates what is done once from what is done in every step.
 
 Letters: B batch, I inputs, O outputs, K classes; ``[]`` is a 0-d array. The formulas stand in `nnxp.ops.reference`.
 """
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias, Union
 
-from nnxp._types import Op
+from nnxp._types import Array, Op
 
-__all__ = ["ELEMENTWISE", "VIEWS", "Ops"]
+__all__ = ["ELEMENTWISE", "NOT_OPS", "UPDATES", "VIEWS", "Call", "Kept", "Kernel", "Number", "Ops"]
+
+Call: TypeAlias = Callable[[], Any]
+"""An op bound to its arguments: what it returns is what the op returns."""
+
+Kernel: TypeAlias = Callable[..., Call]
+"""``kernel(*inputs, out=buffers, scratch=work_arrays)``: binds an op to arrays, which are read anew at every call, and
+to numbers, where a `Number` is read anew and a float is not. A call writes into its buffers, and returns them."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A call whose result, or one of whose results, is a new value in each run: it is kept under a name."""
+
+    call: Call
+    values: dict[str, Any]
+    name: str
+    index: int | None = None
+
+    def __call__(self) -> None:
+        returned = self.call()
+        self.values[self.name] = returned if self.index is None else returned[self.index]
+
+
+@dataclass
+class Number:
+    """A number that changes between the calls of a bound kernel, such as a learning rate."""
+
+    value: float
+
+    @classmethod
+    def of(cls, number: Union["Number", float]) -> "Number":
+        """A number that may change, also of one that does not."""
+        return number if isinstance(number, Number) else cls(number)
+
 
 ELEMENTWISE = frozenset(
     {
@@ -37,8 +74,15 @@ ELEMENTWISE = frozenset(
 )
 """Ops that read element e of their inputs only to make element e of their result: the buffer may be an input's own."""
 
+UPDATES = frozenset({"adagrad", "adam", "clip_value", "momentum", "nesterov", "rmsprop", "sgd"})
+"""Updates that read element e of the arena only to make element e: a piece of the arena may be done at a time."""
+
 VIEWS = frozenset({"reshape"})
 """Ops whose result may share memory with their input."""
+
+
+NOT_OPS = frozenset({"kernels", "scratch", "link", "move", "honours"})
+"""The fields of `Ops` that are not operations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +93,7 @@ class Ops:
     """
 
     # lines
+    matmul: Op  # a[B,I], b[I,O] -> y[B,O]: a·b
     linear: Op  # x[B,I], w[I,O], b[O] -> y[B,O]: x·w + b
     linear_bias_gradient: Op  # dy[B,O] -> db[O]: Σ_b dy
     linear_weight_gradient: Op  # x[B,I], dy[B,O] -> dw[I,O]: xᵀ·dy
@@ -112,18 +157,42 @@ class Ops:
     clip_norm: Op  # g, limit -> g: the norm of all of g
     all_finite: Op  # w -> bool[]
 
+    kernels: Mapping[str, Kernel] = field(default_factory=dict)
+    """The kernels behind those entries that have one."""
+    scratch: Callable[[], Any] = lambda: None
+    """Makes the work arrays that kernels of one network share."""
+    link: Callable[[Sequence[Call]], list[Call]] = list
+    """Makes of bound calls, in order, as many or fewer that do the same."""
+    move: Callable[[Sequence[Call], Sequence[Call], Sequence[tuple[Array, Array]]], bool] = lambda *_: False
+    """``move(held, linked, pairs)``: let the bound calls ``held``, in the list ``linked``, read the second array of
+    each pair in place of the first; False where they must be bound anew."""
     honours: frozenset[str] = frozenset()
-    """The ops that write into a donated buffer; the others are not worth a buffer."""
+    """The ops that are offered buffers; the others would not write into them."""
 
-    def replace(self, **kernels: Op) -> "Ops":
-        """The table with these kernels in place of its entries; kernels take ``out=`` and honour it."""
-        return replace(self, **kernels, honours=self.honours | kernels.keys())
+    def replace(self, **kernels: Kernel) -> "Ops":
+        """The table with these kernels behind its entries."""
+        unknown = kernels.keys() - {f.name for f in fields(self)} | kernels.keys() & NOT_OPS
+        if unknown:
+            raise TypeError(f"there is no op {sorted(unknown)}")
+        entries = {name: _once(kernel, getattr(self, name)) for name, kernel in kernels.items()}
+        return replace(self, **entries, kernels={**self.kernels, **kernels}, honours=self.honours | kernels.keys())
 
     def without_donation(self, *, poison: bool = False) -> "Ops":
         """For tests: every op is offered buffers and drops them; ``poison`` fills them with NaN, so no stale read "
         "hides."""
-        names = frozenset(field.name for field in fields(self)) - {"honours"}
-        return replace(self, **{name: _drop(getattr(self, name), poison) for name in names}, honours=names)
+        names = frozenset(f.name for f in fields(self)) - NOT_OPS
+        entries = {name: _drop(getattr(self, name), poison) for name in names}
+        return replace(self, **entries, kernels={}, honours=names, link=list)
+
+
+def _once(kernel: Kernel, entry: Op) -> Op:
+    """A kernel as a function in place of an entry: bound, and called once."""
+
+    def op(*inputs: Any, out: Any = None) -> Any:
+        return kernel(*inputs, out=out)()
+
+    op.__name__, op.__doc__ = entry.__name__, entry.__doc__
+    return op
 
 
 def _drop(op: Op, poison: bool) -> Op:
@@ -131,7 +200,7 @@ def _drop(op: Op, poison: bool) -> Op:
         result = op(*arguments)
         for buffer in out if isinstance(out, tuple) else (out,):
             if poison and buffer is not None:
-                buffer[...] = float("nan")
+                buffer[...] = float("nan") if "float" in str(buffer.dtype) else -1
         return result
 
     return dropping

@@ -5,7 +5,7 @@ the path without buffers, the one to step through.
 """
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nnxp._types import Op
@@ -21,6 +21,8 @@ class Record:
     op: str | Op
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    shapes: tuple[tuple[int | None, ...], ...] = ()
+    """The outputs' shapes, None for the batch axis, where the op is a function that cannot be asked for them."""
 
     def function(self, ops: Ops) -> Op:
         """The function to call."""
@@ -28,7 +30,7 @@ class Record:
 
     def renamed(self, name: Callable[[str], str]) -> "Record":
         """The same call with every name passed through ``name``."""
-        return Record(self.op, tuple(map(name, self.inputs)), tuple(map(name, self.outputs)))
+        return replace(self, inputs=tuple(map(name, self.inputs)), outputs=tuple(map(name, self.outputs)))
 
 
 def record(op: str | Op, inputs: str, outputs: str) -> Record:

@@ -13,7 +13,34 @@ from nnxp.data import Scaling
 from nnxp.errors import ConversionWarning, DataError, ShapeError
 from nnxp.layers import Layer
 
-__all__ = ["check_finite", "convert_features"]
+__all__ = ["Door", "check_finite", "convert_features"]
+
+
+class Door:
+    """Remembers what batches looked like that went in as they were: the next one that looks so needs no questions."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[Any, ...]] = set()
+
+    def knows(self, x: Any, y: Any) -> bool:
+        """Whether arrays of these types, dtypes, shapes and devices have passed unchanged before."""
+        try:
+            return (_look(x), _look(y)) in self._known
+        except (AttributeError, TypeError):  # a list, a scalar, or an array that says less of itself
+            return False
+
+    def remember(self, x: Array, y: Array) -> None:
+        """Let arrays like these pass from now on."""
+        if len(self._known) < _MOST:
+            self._known.add((_look(x), _look(y)))
+
+
+_MOST = 1000
+"""Looks that a door remembers: enough for any data, and no leak where every batch has a shape of its own."""
+
+
+def _look(a: Any) -> tuple[Any, ...]:
+    return type(a), a.dtype, a.shape, a.device
 
 
 def convert_features(
@@ -46,8 +73,10 @@ def convert_features(
 
 def check_finite(x: Array, owner: Layer, backend: Backend) -> None:
     """Raise unless all features are finite."""
-    finite = backend.xp.isfinite(x)
-    if not bool(backend.xp.all(finite)):
+    with backend.quiet():
+        good = bool(backend.ops.all_finite(x))
+    if not good:
+        finite = backend.xp.isfinite(x)
         place, value = first_bad(finite, x, backend)
         bad = int((~backend.to_numpy(finite)).sum())
         raise DataError(

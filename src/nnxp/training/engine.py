@@ -11,19 +11,21 @@ from nnxp.backend import Backend, Purpose
 from nnxp.layers import Layer, RecordedLayer
 from nnxp.layers._base import join
 from nnxp.losses import Loss
-from nnxp.ops.record import Moment, results, run
+from nnxp.ops.record import run
 from nnxp.optimizers import GradientOptimizer, Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
 from nnxp.training.plan import Plan
 from nnxp.training.program import Mode, write
+from nnxp.training.update import Update
 
 __all__ = ["Engine", "Snapshot"]
 
 _PLANS = 16
 """Plans that are kept; the one not used for longest goes first, with its workspace."""
 
-TRAIN = Mode(training=True, loss=True, gradients=True, predictions=False)
-TRAIN_WITH_METRICS = Mode(training=True, loss=True, gradients=True, predictions=True)
+TRAIN = Mode(training=True, loss=True, gradients=True, predictions=False, update=True)
+TRAIN_WITH_METRICS = Mode(training=True, loss=True, gradients=True, predictions=True, update=True)
+GRADIENTS = Mode(training=True, loss=True, gradients=True, predictions=False)
 TRY = Mode(training=True, loss=True, gradients=False, predictions=False)
 TRY_WITH_METRICS = Mode(training=True, loss=True, gradients=False, predictions=True)
 EVALUATE = Mode(training=False, loss=True, gradients=False, predictions=True)
@@ -52,23 +54,33 @@ class Engine:
         self.step = 0
         self.planned = True
         self._leaves = list(root.leaves())
+        # a leaf that never says what it remembers does not: most have nothing, and are not asked in every epoch
+        self._remembering = [(path, leaf) for path, leaf in self._leaves if type(leaf).buffers is not Layer.buffers]
         values = {path: leaf.parameters() for path, leaf in self._leaves}
         layout = Layout.of(
             [{join(path, n): _check.shape(a) for n, a in arrays.items()} for path, arrays in values.items()],
             backend.itemsize,
         )
         self.parameters, self.gradients = Buffer(layout, backend), Buffer(layout, backend)
+        self._scratch = backend.ops.scratch()
+        kernel = backend.ops.kernels.get("all_finite")
+        self._all_finite = (
+            kernel(self.parameters.flat) if kernel else lambda: backend.ops.all_finite(self.parameters.flat)
+        )
+        self._plans: OrderedDict[Any, Plan] = OrderedDict()
         self.use(optimizer)
         self.parameters.write({join(path, n): a for path, arrays in values.items() for n, a in arrays.items()})
         self._hand_out(self._leaves)
-        self._plans: OrderedDict[Any, Plan] = OrderedDict()
-        self._update = backend.compile_step(self._run_update)
 
     def use(self, optimizer: Optimizer) -> None:
         """Update with this optimizer from now on: its slots are zero, and it counts its steps from here."""
         self.optimizer = optimizer
         self.slots = {name: Buffer(self.parameters.layout, self.backend) for name in optimizer.slots}
-        self.optimizer_start = self.step
+        self._trained = {"w": self.parameters, **self.slots}  # what an update changes, as optimizers call it
+        buffers = self._trained | {"g": self.gradients}
+        self._update = Update(optimizer, buffers, self.backend, self._scratch, start=self.step)
+        self._plans.clear()
+        self._recent: tuple[Any, ...] | None = None
 
     # -- running
 
@@ -76,7 +88,7 @@ class Engine:
         """One update on one batch; returns ``loss``, ``data_loss`` and perhaps ``y_pred``, from before the update."""
         if self.optimizer.needs_gradient:
             results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y)
-            self._update()
+            self._tell_layers()
         else:
             results = self._search(TRY_WITH_METRICS if predictions else TRY, x, y)
         self.step += 1
@@ -84,38 +96,46 @@ class Engine:
 
     def run(self, mode: Mode, x: Array, y: Array | None = None) -> dict[str, Any]:
         """Run the plan of a mode; gradients, where it makes them, are left in `gradients`."""
-        return self._plan(mode, x, y).run(x, y, Moment(self.step))
+        key = (mode, x.shape, None if y is None else y.shape)
+        if key != self._recent:
+            self._current = self._find(key, x)
+            self._recent = key
+        return self._current.run(x, y, self.step)
+
+    def release(self, mode: Mode | None = None) -> None:
+        """Let plans (of one mode) go of the arrays that they were given last."""
+        for key, plan in self._plans.items():
+            if mode is None or key[0] is mode:
+                plan.release()
 
     def seen(self, x: Array, y: Array) -> bool:
         """Whether a training plan for arrays like these is there already."""
-        return _key(TRAIN if self.optimizer.needs_gradient else TRY, x, y) in self._plans
+        return (TRAIN if self.optimizer.needs_gradient else TRY, x.shape, y.shape) in self._plans
 
-    def _plan(self, mode: Mode, x: Array, y: Array | None) -> Plan:
-        key = _key(mode, x, y)
+    def plan(self, mode: Mode, x: Array, y: Array) -> Plan:
+        """The plan of a mode for arrays of these shapes."""
+        return self._find((mode, x.shape, y.shape), x)
+
+    def _find(self, key: tuple[Any, ...], x: Array) -> Plan:
+        """The plan for a mode and the shapes of x and y; these also tell the kinds of targets apart."""
         plan = self._plans.get(key)
         if plan is None:
-            network = write(self.root, self.loss, mode, fused=self.planned)
-            divisor = self.loss.divisor((x.shape[0], *self.output_shape))
-            plan = Plan(network, self.backend, self.parameters, self.gradients, divisor=divisor, buffers=self.planned)
+            mode: Mode = key[0]
+            plan = Plan(
+                write(self.root, self.loss, mode, fused=self.planned),
+                self.backend,
+                self.parameters,
+                self.gradients,
+                divisor=self.loss.divisor((x.shape[0], *self.output_shape)),
+                buffers=self.planned,
+                update=self._update if mode.update else None,
+                scratch=self._scratch,
+            )
             self._plans[key] = plan
             if len(self._plans) > _PLANS:
                 self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(key)
+        self._plans.move_to_end(key)
         return plan
-
-    def _run_update(self) -> None:
-        ops, buffers = self.backend.ops, self._trained | {"g": self.gradients}
-        values: dict[str, Any] = {name: buffer.flat for name, buffer in buffers.items()}
-        values |= self.optimizer.scalars(self.step - self.optimizer_start)
-        for step in self.optimizer.records():
-            out = tuple(values[name] for name in step.outputs)
-            donation = (out if len(out) > 1 else out[0]) if step.op in ops.honours else None
-            returned = step.function(ops)(*[values[name] for name in step.inputs], out=donation)
-            for name, value in results(step, returned):
-                buffers[name].replace(value)
-                values[name] = buffers[name].flat
-        self._tell_layers()
 
     def _search(self, mode: Mode, x: Array, y: Array) -> dict[str, Any]:
         """One update without gradients; returns the results of the parameters before it."""
@@ -153,9 +173,13 @@ class Engine:
             self._hand_out([(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)])
 
     @property
-    def _trained(self) -> dict[str, Buffer]:
-        """The buffers that an update changes, by the names that optimizers use."""
-        return {"w": self.parameters, **self.slots}
+    def optimizer_start(self) -> int:
+        """The step at which the optimizer began to count."""
+        return self._update.start
+
+    @optimizer_start.setter
+    def optimizer_start(self, step: int) -> None:
+        self._update.start = step
 
     def learning_rate(self) -> float | None:
         """The rate of the next update; None where there is no such thing."""
@@ -164,7 +188,7 @@ class Engine:
 
     def all_finite(self) -> bool:
         """Whether all parameters are finite numbers."""
-        return bool(self.backend.ops.all_finite(self.parameters.flat))
+        return bool(self._all_finite())
 
     # -- state
 
@@ -176,23 +200,24 @@ class Engine:
     def remembered(self) -> dict[str, Arrays]:
         """Copies of what layers remember without training it, by the layer's path."""
         copy = self.backend.xp.asarray
-        return {path: {n: copy(a, copy=True) for n, a in leaf.buffers().items()} for path, leaf in self._leaves}
+        return {path: {n: copy(a, copy=True) for n, a in leaf.buffers().items()} for path, leaf in self._remembering}
 
     def remember(self, remembered: Mapping[str, Arrays]) -> None:
         """Let layers remember this."""
-        for path, leaf in self._leaves:
+        for path, leaf in self._remembering:
             leaf.load_buffers(remembered[path])
 
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
-        """A copy of what training changes; ``into`` lends its memory."""
-        flats = {}
-        for name, buffer in self._trained.items():
-            if into is None or into.optimizer is not self.optimizer or not self.backend.writable:
-                flats[name] = buffer.copy()
-            else:
-                flats[name] = into.flats[name]
-                flats[name][...] = buffer.flat
-        return Snapshot(flats, self.remembered(), self.step, self.optimizer, self.optimizer_start)
+        """A copy of what training changes; ``into`` lends its memory, and is what comes back."""
+        if into is None or into.optimizer is not self.optimizer or not self.backend.writable:
+            flats = {name: buffer.copy() for name, buffer in self._trained.items()}
+            return Snapshot(flats, self.remembered(), self.step, self.optimizer, self.optimizer_start)
+        for flat, buffer in zip(into.flats.values(), self._trained.values(), strict=True):
+            flat[...] = buffer.flat
+        if self._remembering:
+            into.remembered = self.remembered()
+        into.step, into.optimizer_start = self.step, self._update.start
+        return into
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put everything back to the snapshot."""
@@ -231,8 +256,3 @@ class Engine:
         """Take host arrays as the optimizer's slots."""
         for slot, arrays in state.items():
             self.slots[slot].write({k: self.backend.asarray(a, dtype=self.backend.dtype) for k, a in arrays.items()})
-
-
-def _key(mode: Mode, x: Array, y: Array | None) -> tuple[Any, ...]:
-    # the shape tells the kinds of targets apart: class indices have one axis, all others two or more
-    return (mode, tuple(x.shape), None if y is None else tuple(y.shape))

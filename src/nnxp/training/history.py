@@ -9,7 +9,9 @@ class History(dict[str, list[float]]):
     def add(self, logs: dict[str, float]) -> None:
         """Append one epoch."""
         for name, value in logs.items():
-            self.setdefault(name, []).append(value)
+            if name not in self:
+                self[name] = []
+            self[name].append(value)
 
     @property
     def epochs(self) -> int:

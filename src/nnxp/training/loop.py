@@ -1,12 +1,12 @@
 """The loop: epochs, batches, and what is measured on the way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 from nnxp._types import Array
-from nnxp.backend import Purpose
+from nnxp.backend import Backend, Purpose
 from nnxp.errors import TrainingError
 from nnxp.metrics import Metric
 from nnxp.training.callbacks import Callback
@@ -15,7 +15,7 @@ from nnxp.training.history import History
 from nnxp.training.interrupt import Interrupt, deferred_interrupt
 from nnxp.training.progress import Progress
 
-__all__ = ["Fit", "evaluate", "slices"]
+__all__ = ["Batches", "Fit", "evaluate", "slices"]
 
 
 def slices(samples: int, batch_size: int | None) -> list[slice]:
@@ -24,45 +24,47 @@ def slices(samples: int, batch_size: int | None) -> list[slice]:
     return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 
-@dataclass
 class _Tally:
     """Losses and metrics of several batches. Everything stays on the device until `read`."""
 
-    engine: Engine
-    metrics: Sequence[Metric]
-    losses: list[Array] = field(default_factory=list)
-    data_losses: list[Array] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    counts: list[tuple[Any, ...]] = field(default_factory=list)
+    def __init__(self, engine: Engine, metrics: Sequence[Metric]) -> None:
+        self.engine, self.metrics = engine, metrics
+        self._losses: list[tuple[Array, Array]] = []
+        self._sizes: list[int] = []
+        self._counts: list[tuple[Any, ...]] = []
 
     def add(self, results: dict[str, Any], y: Array) -> None:
-        self.losses.append(results["loss"])
-        self.data_losses.append(results["data_loss"])
-        self.sizes.append(int(y.shape[0]))
+        self._losses.append((results["loss"], results["data_loss"]))
+        self._sizes.append(y.shape[0])
         for metric in self.metrics:
-            self.counts.append(metric.counts(self.engine.backend.ops, results["y_pred"], y))
+            self._counts.append(metric.counts(self.engine.backend.ops, results["y_pred"], y))
 
     def read(self, *, penalty_once: bool) -> dict[str, float]:
         """The numbers of all batches together: metrics from added counts, losses by the loss's reduction."""
-        read = self.engine.backend.read
-        data_losses = read(self.data_losses)
-        losses = read(self.losses) if self.losses[0] is not self.data_losses[0] else data_losses
-        total, mean = sum(self.sizes), self.engine.loss.reduction == "mean"
-        weights = [size / total if mean else 1.0 for size in self.sizes]
-        data_loss = sum(w * value for w, value in zip(weights, data_losses, strict=True))
-        loss = sum(w * value for w, value in zip(weights, losses, strict=True))
-        if penalty_once:
-            loss = data_loss + (losses[0] - data_losses[0])
+        read = self.engine.backend.adapter.read
+        if len(self._losses) == 1:
+            loss, data_loss = read(self._losses[0])
+        else:
+            losses, data_losses = (read(column) for column in zip(*self._losses, strict=True))
+            loss, data_loss = self._together(losses), self._together(data_losses)
+            if penalty_once:
+                loss = data_loss + (losses[0] - data_losses[0])
         logs = {"loss": loss, "data_loss": data_loss}
         for index, metric in enumerate(self.metrics):
-            rows = self.counts[index :: len(self.metrics)]
+            rows = self._counts[index :: len(self.metrics)]
             logs[metric.name] = metric.result([self._sum(column) for column in zip(*rows, strict=True)])
         return logs
+
+    def _together(self, losses: list[float]) -> float:
+        if self.engine.loss.reduction != "mean":
+            return sum(losses)
+        total = sum(self._sizes)
+        return sum(size / total * value for size, value in zip(self._sizes, losses, strict=True))
 
     def _sum(self, column: tuple[Any, ...]) -> float:
         if isinstance(column[0], int):
             return float(sum(column))
-        return sum(self.engine.backend.read(list(column)))
+        return sum(self.engine.backend.read(column))
 
 
 def evaluate(engine: Engine, metrics: Sequence[Metric], x: Array, y: Array, batch_size: int | None) -> dict[str, float]:
@@ -70,7 +72,45 @@ def evaluate(engine: Engine, metrics: Sequence[Metric], x: Array, y: Array, batc
     tally = _Tally(engine, metrics)
     for part in slices(x.shape[0], batch_size):
         tally.add(engine.run(EVALUATE, x[part, ...], y[part, ...]), y[part, ...])
+    engine.release(EVALUATE)
     return tally.read(penalty_once=True)
+
+
+class Batches:
+    """The batches of each epoch. Shuffled ones are gathered into the same memory each time, where a kernel does it."""
+
+    def __init__(self, engine: Engine, x: Array, y: Array, batch_size: int | None, *, shuffle: bool) -> None:
+        self._engine, self._x, self._y = engine, x, y
+        self._parts = slices(x.shape[0], batch_size)
+        self._shuffle = shuffle and batch_size is not None
+        self._fixed = [(x, y)] if len(self._parts) == 1 else [(x[part, ...], y[part, ...]) for part in self._parts]
+        self._buffers: dict[int, tuple[Array | None, Array | None]] = {}
+
+    def of_epoch(self) -> Iterable[tuple[Array, Array]]:
+        """The batches in their order, or in a new one."""
+        return self._shuffled() if self._shuffle else self._fixed
+
+    def _shuffled(self) -> Iterator[tuple[Array, Array]]:
+        backend = self._engine.backend
+        order = backend.rng.generator(Purpose.SHUFFLE, step=self._engine.step).permutation(self._x.shape[0])
+        order = backend.asarray(order, dtype=backend.integer_dtype)
+        take = backend.ops.take_rows
+        for part in self._parts:
+            x_buffer, y_buffer = self._room(part.stop - part.start)
+            yield take(self._x, order[part], out=x_buffer), take(self._y, order[part], out=y_buffer)
+
+    def _room(self, rows: int) -> tuple[Array | None, Array | None]:
+        if rows not in self._buffers:
+            backend = self._engine.backend
+            room = "take_rows" in backend.ops.honours
+            self._buffers[rows] = _like(self._x, rows, backend, room), _like(self._y, rows, backend, room)
+        return self._buffers[rows]
+
+
+def _like(a: Array, rows: int, backend: Backend, room: bool) -> Array | None:
+    """An array of so many rows like those of a; None where nothing writes into it."""
+    shape = (rows, *a.shape[1:])
+    return backend.xp.reshape(backend.zeros(prod(shape), dtype=a.dtype), shape) if room else None
 
 
 @dataclass
@@ -97,8 +137,9 @@ class Fit:
             with self.engine.backend.quiet(), deferred_interrupt() as interrupt, progress:
                 for callback in self.callbacks:
                     callback.on_train_begin(self.model)
+                batches = Batches(self.engine, self.x, self.y, self.batch_size, shuffle=self.shuffle)
                 for epoch in range(self.epochs):
-                    logs = self._epoch(epoch, progress, interrupt)
+                    logs = self._epoch(epoch, batches, progress, interrupt)
                     kept = self.engine.snapshot(into=kept)
                     self.history.add(logs)
                     progress.epoch_done(epoch, logs)
@@ -112,34 +153,25 @@ class Fit:
         except BaseException:
             self.engine.restore(kept)
             raise
+        finally:
+            self.engine.release()
         for callback in self.callbacks:
             callback.on_train_end(self.model)
         return self.history
 
-    def _epoch(self, epoch: int, progress: Progress, interrupt: Interrupt) -> dict[str, float]:
-        tally = _Tally(self.engine, self.metrics)
-        for x, y in self._batches():
-            tally.add(self.engine.train(x, y, predictions=bool(self.metrics)), y)
+    def _epoch(self, epoch: int, batches: Batches, progress: Progress, interrupt: Interrupt) -> dict[str, float]:
+        tally, engine, predictions = _Tally(self.engine, self.metrics), self.engine, bool(self.metrics)
+        for x, y in batches.of_epoch():
+            tally.add(engine.train(x, y, predictions=predictions), y)
             progress.batch_done()
             interrupt.raise_if_requested()
         logs = tally.read(penalty_once=False)
-        if not isfinite(logs["loss"]) or not self.engine.all_finite():
+        if not isfinite(logs["loss"]) or not engine.all_finite():
             raise TrainingError(self._diverged(epoch, logs["loss"]))
         if self.validation is not None:
-            validation = evaluate(self.engine, self.metrics, *self.validation, self.batch_size)
+            validation = evaluate(engine, self.metrics, *self.validation, self.batch_size)
             logs |= {"val_" + name: value for name, value in validation.items()}
         return logs
-
-    def _batches(self) -> Iterator[tuple[Array, Array]]:
-        parts = slices(self.x.shape[0], self.batch_size)
-        if not (self.shuffle and self.batch_size):
-            yield from ((self.x[part, ...], self.y[part, ...]) for part in parts)
-            return
-        backend = self.engine.backend
-        order = backend.rng.generator(Purpose.SHUFFLE, step=self.engine.step).permutation(self.x.shape[0])
-        order = backend.asarray(order, dtype=backend.integer_dtype)
-        take = backend.ops.take_rows
-        yield from ((take(self.x, order[part]), take(self.y, order[part])) for part in parts)
 
     def _diverged(self, epoch: int, loss: float) -> str:
         what = "a parameter is not a finite number" if isfinite(loss) else f"the loss is {loss}"

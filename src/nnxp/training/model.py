@@ -16,10 +16,11 @@ from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
 from nnxp.training.callbacks import Callback
-from nnxp.training.door import check_finite, convert_features
-from nnxp.training.engine import PREDICT, STILL_GRADIENTS, TRAIN, Engine
+from nnxp.training.door import Door, check_finite, convert_features
+from nnxp.training.engine import GRADIENTS, PREDICT, STILL_GRADIENTS, Engine
 from nnxp.training.history import History
 from nnxp.training.loop import Fit, evaluate, slices
+from nnxp.training.profile import Profile, profile
 from nnxp.training.progress import ProgressKind, open_progress
 from nnxp.training.summary import Summary
 
@@ -90,6 +91,7 @@ class Model:
         _check_head(self.root, loss)
         self._engine: Engine | None = None
         self._warned = False
+        self._door = Door()
         first = self._first
         if isinstance(first, Dense) and first.input_size is not None:
             self.build((first.input_size,))
@@ -169,6 +171,19 @@ class Model:
         """A table of the layers with output shapes and parameter counts: ``print(model.summary())``."""
         return Summary.of(self.engine.root, self.backend, self.loss, self.optimizer)
 
+    def profile(self, x: Any, y: Any, *, seconds: float = 1.0) -> Profile:
+        """Where the time of a training step on this batch goes: ``print(model.profile(x, y))``.
+
+        For each op of the plan: time, floating-point operations, bytes, and its floor, which is the bare product, or
+        for an update one pass over what it reads and writes; other ops have none. Ops are timed one at a time, for
+        about ``seconds`` in all; the model is left as it was.
+        """
+        seconds = _check.positive("profile", "seconds", seconds)
+        x, y = self._batch(x, y)
+        if not self.optimizer.needs_gradient:
+            raise ConfigurationError(f"profile: {type(self.optimizer).__name__} has no step of gradients to look into.")
+        return profile(self.engine, x, y, seconds=seconds)
+
     def __repr__(self) -> str:
         inner = ", ".join(str(layer) for layer in self.layers)
         return f"Model([{inner}], loss={self.loss}, optimizer={self.optimizer}, backend={self.backend.name!r})"
@@ -222,8 +237,12 @@ class Model:
         return fit.run(open_progress(progress, epochs, len(slices(x.shape[0], batch_size))))
 
     def train_step(self, x: Any, y: Any) -> Array:
-        """One update on one batch; returns the loss before it, a 0-d array on the device."""
-        x, y = self._batch(x, y)
+        """One update on one batch; returns the loss before it, a 0-d array on the device.
+
+        The model holds on to the batch until it gets another one.
+        """
+        if self._engine is None or not self._door.knows(x, y):
+            x, y = self._batch(x, y)
         return self.engine.train(x, y)["loss"]
 
     def loss_and_gradients(self, x: Any, y: Any, *, training: bool = True) -> tuple[Array, Arrays]:
@@ -234,7 +253,7 @@ class Model:
         x, y = self._batch(x, y)
         engine = self.engine
         remembered = engine.remembered()
-        results = engine.run(TRAIN if training else STILL_GRADIENTS, x, y)
+        results = engine.run(GRADIENTS if training else STILL_GRADIENTS, x, y)
         engine.remember(remembered)
         return results["loss"], {key: self.backend.to_numpy(array) for key, array in engine.gradients.items()}
 
@@ -248,14 +267,25 @@ class Model:
 
     def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
         """The output of the last layer: a new array in the model's dtype, in x's library and on x's device."""
-        engine = self.engine
+        self.engine  # noqa: B018  an unbuilt model says so before its data is looked at
         features = self._features(x, values=True)
-        parts = slices(features.shape[0], _batch_size("predict", batch_size))
-        copy = self.backend.xp.asarray
-        outputs = [copy(engine.run(PREDICT, features[part, ...])["y_pred"], copy=True) for part in parts]
-        result = outputs[0] if len(outputs) == 1 else self.backend.xp.concat(outputs)
+        result = self._outputs(features, slices(features.shape[0], _batch_size("predict", batch_size)))
         home = backend_of(x, dtype=self.backend.dtype)
         return result if home.owns(result) else home.asarray(self.backend.to_numpy(result))
+
+    def _outputs(self, features: Array, parts: Sequence[slice]) -> Array:
+        """The predictions for all parts, in an array of their own."""
+        engine, xp = self.engine, self.backend.xp
+        outputs = (engine.run(PREDICT, features[part, ...])["y_pred"] for part in parts)
+        if self.backend.writable:
+            shape = (features.shape[0], *engine.output_shape)
+            result = xp.empty(shape, dtype=self.backend.dtype, device=self.backend.device)
+            for part, output in zip(parts, outputs, strict=True):
+                result[part, ...] = output
+        else:
+            result = xp.concat([xp.asarray(output, copy=True) for output in outputs])
+        engine.release(PREDICT)
+        return result
 
     # -- state
 
@@ -304,7 +334,7 @@ class Model:
                 engine.load_slot_state(slots)
             engine.step, engine.optimizer_start = old.step, old.optimizer_start
             self._engine = engine
-        self.backend = moved
+        self.backend, self._door = moved, Door()
         return self
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -345,6 +375,8 @@ class Model:
             if not self.engine.seen(features, targets):
                 check_finite(features, self._first, self.backend)
                 self._targets(targets, features.shape[0], values=True)
+            if features is x and targets is y:
+                self._door.remember(x, y)
             return features, targets
 
     @contextmanager

@@ -1,44 +1,43 @@
-"""A program bound to buffers: the same records as short calls over one workspace.
+"""A program bound to memory: the same records as short calls over one workspace.
 
-The first run goes without buffers and shows each value's shape; from then on, every op that honours donations is handed
-a buffer, which values share whose lives do not overlap. Without buffers (`Plan(..., buffers=False)`) a plan is the
-plain path, one fresh array a result, which the bound one is tested against.
+Before its first run a plan walks through its records with an empty batch, which shows each value's shape. The values of
+ops with a kernel get their places, and the ops are *bound*: a kernel prepares its views and constants once, and a step
+is a walk down a list of calls without arguments. What cannot be bound (an op without a kernel, a layer of the user's
+own, and what reads their results) is called with its values by name.
+
+Without buffers (`Plan(..., buffers=False)`) a plan is the plain path, one fresh array a result, which the bound one is
+tested against.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
 from nnxp import _check
-from nnxp._types import Array, Op, Shape
+from nnxp._types import Array, Shape
 from nnxp.backend import Backend
-from nnxp.ops import ELEMENTWISE, VIEWS
+from nnxp.ops import VIEWS, Call, Kept
 from nnxp.ops.record import Moment, Record, results
-from nnxp.parameters import Buffer, Layout
+from nnxp.parameters import Buffer
+from nnxp.training.joined import ONES, join_penalties, join_products, parts
 from nnxp.training.program import Network
+from nnxp.training.update import Update
+from nnxp.training.workspace import Places, Workspace, place
 
 __all__ = ["Plan"]
 
+_NARROW = 16
+"""Values of at most so many features lie by columns. Inputs as narrow are copied to a place beside a column of ones:
+that is cheaper than to add the biases to every output, and to sum the gradient over the batch."""
 
-@dataclass(frozen=True)
-class _Call:
-    """A record with its function and its donations (one per output, None for no buffer)."""
-
-    function: Op
-    record: Record
-    buffers: tuple[Array | None, ...]
-
-    def __call__(self, values: dict[str, Any]) -> None:
-        arguments = [values[name] for name in self.record.inputs]
-        if len(self.buffers) == 1:
-            values[self.record.outputs[0]] = self.function(*arguments, out=self.buffers[0])
-        else:
-            values.update(results(self.record, self.function(*arguments, out=self.buffers)))
+_SMALL = 32_768
+"""In a network with narrow inputs, values of at most so many elements lie by columns too, with ones: for them, calls
+cost more than arithmetic. Larger products are faster by rows. And so few targets are copied."""
 
 
 class Plan:
-    """One network, for one input shape, on one backend."""
+    """One network, for one input shape, on one backend; with an update behind it, a training step."""
 
     def __init__(
         self,
@@ -49,122 +48,277 @@ class Plan:
         *,
         divisor: float = 1.0,
         buffers: bool = True,
+        update: Update | None = None,
+        scratch: Any = None,
     ) -> None:
         self.network, self.backend = network, backend
         self.parameters, self.gradients = parameters, gradients
         self.records = network.program.records
-        self.constants = {**network.program.constants, "divisor": divisor, **parameters}
-        self.calls = [self._call(step, (None,) * len(step.outputs)) for step in self.records]
-        self.workspace: Buffer | None = None
-        self._loose = network.gradients  # what the calls do not write into the gradients' buffer themselves
+        self.workspace: Workspace | None = None
+        self._update, self._scratch = update, scratch
+        self._constants: dict[str, Any] = {**network.program.constants, "divisor": divisor}
+        self._standing: dict[str, Any] = self._constants | (dict(parameters) if backend.writable else {})
+        self._values = dict(self._standing)
+        self._varying, self._outputs = tuple(network.program.varying.items()), tuple(network.outputs.items())
+        self._x: Array | None = None
+        self._y: Array | None = None
+        self._moving = not backend.writable  # parameters are new arrays after each update
         self._unbound = buffers and backend.writable
+        self._places: dict[str, Array] = {}
+        self._calls: list[Call] = []
+        self._before: list[tuple[Record, Call]] = []
+        self._copied: set[str] = set()
+        self._link(self.records, {})
 
-    def run(self, x: Array, y: Array | None, moment: Moment) -> dict[str, Any]:
+    def run(self, x: Array, y: Array | None, step: int) -> dict[str, Any]:
         """Run the program; return ``y_pred``, ``data_loss`` and ``loss``, as far as the network has them.
 
         The predictions may lie in the workspace: they are good until the next run. The loss is always a new array.
         """
-        values = self.constants | {"x": x, "y": y}
-        if not self.backend.writable:
+        self._prepare(x, y, step)
+        for call in self._calls:
+            call()
+        values = self._values
+        returned = {role: values[name] for role, name in self._outputs}
+        for name in self._passing:
+            values[name] = None
+        return returned
+
+    def watch(self, x: Array, y: Array | None, step: int, watcher: Callable[[Record, Call], None]) -> None:
+        """Run the program one op at a time, by ``watcher``, which makes each call and may look at its arrays."""
+        self._prepare(x, y, step)
+        for step_record, call in zip(self._listed, self._single, strict=True):
+            watcher(step_record, call)
+
+    def shape(self, name: str) -> Shape:
+        """The shape of a value in the run that is watched; that of a number is ()."""
+        value = self._places.get(name, self._values.get(name))
+        if value is None and self._update is not None:
+            value = self._update.array(name)
+        return _check.shape(value) if hasattr(value, "shape") else ()
+
+    def _prepare(self, x: Array, y: Array | None, step: int) -> None:
+        values = self._values
+        if x is not self._x or y is not self._y:
+            self._take(x, y)
+            if self._unbound:
+                self._bind()
+        if self._moving:
             values |= self.parameters
-        for name, make in self.network.program.varying.items():
-            values[name] = make(moment)
-        for call in self.calls:
-            call(values)
-        if self._loose:
-            self.gradients.write({key: values[name] for key, name in self._loose.items()})
-        if self._unbound:
-            self._bind(values)
-        return {role: values[name] for role, name in self.network.outputs.items()}
+        if self._varying:
+            moment = Moment(step)
+            for name, make in self._varying:
+                values[name] = make(moment)
+        if self._update is not None:
+            self._update.prepare(step)
 
-    def _call(self, step: Record, buffers: tuple[Array | None, ...]) -> _Call:
-        function = step.function(self.backend.ops)
-        targets = {name: self.gradients[key] for name, key in self.network.targets.items() if name in step.outputs}
-        if targets and any(buffer is not None for buffer in buffers):
-            function = _into(function, tuple(targets.get(name) for name in step.outputs))
-        return _Call(function, step, buffers)
+    def release(self) -> None:
+        """Let go of the arrays that the last run was given."""
+        if self._x is not None:
+            self._take(None, None)
 
-    def _bind(self, seen: Mapping[str, Any]) -> None:
-        """Give each op that honours donations its buffers, now that the shapes are known."""
-        self._unbound = False
-        honours = self.backend.ops.honours
-        if not honours:
+    def _take(self, x: Array | None, y: Array | None) -> None:
+        """Read these arrays from now on: move the bound calls that hold the old ones over, or bind them anew."""
+        pairs = [(self._x, x), (self._y, y)]
+        self._x, self._y = x, y
+        self._values |= {name: array for name, array in (("x", x), ("y", y)) if name not in self._copied}
+        if not self._reading:
             return
-        shapes = {name: _check.shape(seen[name]) for step in self.records for name in step.outputs}
-        places = _place(self.records, shapes, self.network, honours)
-        sizes: dict[int, int] = {}
-        for block, shape in places.values():
-            sizes[block] = max(sizes.get(block, 0), prod(shape))
-        layout = Layout.of([{str(block): (size,)} for block, size in sorted(sizes.items())], self.backend.itemsize)
-        self.workspace = Buffer(layout, self.backend)
-        buffers: dict[str, Array] = {name: self.gradients[key] for name, key in self.network.targets.items()}
-        for name, (block, shape) in places.items():
-            buffers[name] = self.backend.xp.reshape(self.workspace[str(block)][: prod(shape)], shape)
-        self.calls = [
-            self._call(step, tuple(buffers.get(name) if step.op in honours else None for name in step.outputs))
-            for step in self.records
-        ]
-        written = {
-            name for call in self.calls if any(b is not None for b in call.buffers) for name in call.record.outputs
-        }
-        self._loose = {key: name for key, name in self.network.gradients.items() if name not in written}
+        held = [self._single[index] for index, _ in self._reading]
+        if x is not None and self.backend.ops.move(held, self._calls, pairs):
+            return
+        for index, step in self._reading:
+            self._single[index] = _unready if x is None else self._bound(step)
+        self._calls = self.backend.compile_step(self._single)
+
+    # -- making the calls
+
+    def _link(self, records: Sequence[Record], shapes: dict[str, Shape]) -> None:
+        """The records as calls: bound where ``shapes`` are known and every argument stays where it is."""
+        ops, values = self.backend.ops, self._values
+        fixed = {"x", "y", *self._standing}
+        self._listed: list[Record] = []  # what each call does
+        self._single: list[Call] = []
+        for step, call in self._before:
+            self._append(step, call)
+        self._reading: list[tuple[int, Record]] = []  # bound calls that hold x or y
+        self._passing: list[str] = []  # values that are new arrays in each run
+        late: list[tuple[Record, Call]] = []  # sums of losses, which should not stand between bound calls
+        for step in records:
+            placed = {name: self._places[name] for name in step.outputs if name in self._places}
+            if step.op in ops.kernels:
+                values |= placed
+                fixed |= placed.keys()
+            unplaced = [name for name in step.outputs if name not in fixed]
+            bindable = step.op in ops.kernels and fixed.issuperset(step.inputs) and bool(shapes)
+            if bindable and not any(shapes[name] for name in unplaced):
+                if any(name in step.inputs and name not in self._copied for name in ("x", "y")):
+                    self._reading.append((len(self._single), step))
+                self._append(step, self._bound(step))
+            elif step.op == "add" and shapes.get(step.outputs[0]) == ():
+                late.append((step, self._by_name(step)))
+            else:
+                self._append(step, self._by_name(step))
+                self._passing += unplaced
+        self._passing = [name for name in self._passing if name not in self.network.outputs.values()]
+        self._write_gradients(fixed)
+        if self._update is not None:
+            for step, call in zip(self._update.records, self._update.calls, strict=True):
+                self._append(step, call)
+        for step, call in late:
+            self._append(step, call)
+        self._calls = self.backend.compile_step(self._single)
+
+    def _bound(self, step: Record) -> Call:
+        values = self._values
+        kernel = self.backend.ops.kernels[str(step.op)]
+        call = kernel(*[values[name] for name in step.inputs], out=self._buffers(step), scratch=self._scratch)
+        new = [(name, index) for index, name in enumerate(step.outputs) if name not in self._places]
+        if not new:
+            return call
+        ((name, index),) = new  # the loss: no op makes more than one number
+        return Kept(call, values, name, index if len(step.outputs) > 1 else None)
+
+    def _by_name(self, step: Record) -> Call:
+        values, inputs = self._values, step.inputs
+        function, out = step.function(self.backend.ops), None
+        if step.op in self.backend.ops.honours:
+            out = self._buffers(step)
+
+        def several() -> None:
+            values.update(results(step, function(*[values[name] for name in inputs], out=out)))
+
+        def single() -> None:
+            values[step.outputs[0]] = function(*[values[name] for name in inputs], out=out)
+
+        return single if len(step.outputs) == 1 else several
+
+    def _buffers(self, step: Record) -> Any:
+        buffers = tuple(self._places.get(name) for name in step.outputs)
+        return buffers if len(buffers) > 1 else buffers[0]
+
+    def _append(self, step: Record, call: Call) -> None:
+        self._listed.append(step)
+        self._single.append(call)
+
+    def _write_gradients(self, fixed: set[str]) -> None:
+        """A call that copies into the gradients' buffer what the calls before it did not write there."""
+        there = fixed.union(*(parts(name) for name in fixed))
+        loose = {key: name for key, name in self.network.gradients.items() if name not in there}
+        if loose:
+            write = partial(_write, self.gradients, loose, self._values)
+            self._append(Record("copy", tuple(loose.values()), tuple(loose.values())), write)
+
+    # -- binding
+
+    def _bind(self) -> None:
+        """Give values their places and bind the ops to them."""
+        self._unbound = False
+        ops = self.backend.ops
+        if not ops.honours:
+            return
+        targets, wanted = self.network.targets, self.network.outputs.values()
+        self._places = {name: self.gradients[key] for name, key in targets.items()}
+        shapes = self._shapes()
+        places = place(self.records, shapes, ops.honours, elsewhere=targets, wanted=wanted)
+        columns = self._columns(shapes) if ops.kernels else set()
+        records: list[Record] = self.records
+        extended = self._extended(places, shapes, columns)
+        if ops.kernels:
+            records = join_products(records, extended, self._adjacent)
+            records = join_penalties(records, self._constants, self._adjacent)
+        self.workspace = Workspace(places, self.backend, by_columns=columns, extended=extended)
+        self._places |= {name: view for name, view in self.workspace.views.items() if name != "x"}
+        self._add_joints(records)
+        if "x" in extended:
+            self._before.append(self._copy("x", self.workspace.views["x"]))
+        if ops.kernels and self._y is not None and prod(self._y.shape) <= _SMALL:
+            self._copied.add("y")  # so that nothing need be bound anew for the next batch's targets
+            flat = self.backend.zeros(prod(self._y.shape), dtype=self._y.dtype)
+            self._values["y"] = self.backend.xp.reshape(flat, self._y.shape)
+            self._before.append(self._copy("y", self._values["y"]))
+        self._link(records, shapes)
+
+    def _shapes(self) -> dict[str, Shape]:
+        """Every value's shape. An empty batch shows it: the axis of length 0 is that of the samples."""
+        assert self._x is not None
+        ops, xp, dtype, device = self.backend.ops, self.backend.xp, self.backend.dtype, self.backend.device
+        values = self._values | {"x": self._x[:0, ...], "y": None if self._y is None else self._y[:0, ...]}
+        values |= {name: make(Moment(0)) for name, make in self._varying}
+        with self.backend.quiet():
+            for step in self.records:
+                if step.shapes:
+                    shapes = [tuple(0 if size is None else size for size in shape) for shape in step.shapes]
+                    returned: Any = [xp.zeros(shape, dtype=dtype, device=device) for shape in shapes]
+                    returned = returned if len(returned) > 1 else returned[0]
+                else:
+                    out = self._buffers(step) if step.op in ops.honours else None
+                    returned = step.function(ops)(*[values[name] for name in step.inputs], out=out)
+                values.update(results(step, returned))
+        names = {"x", *(name for step in self.records for name in step.outputs)}
+        samples = int(self._x.shape[0])
+        return {name: tuple(size or samples for size in _check.shape(values[name])) for name in names}
+
+    def _copy(self, name: str, place: Array) -> tuple[Record, Call]:
+        """A call that copies x or y to its place."""
+
+        def copy() -> None:
+            place[...] = self._x if name == "x" else self._y
+
+        return Record("copy", (name,), (name,)), copy
+
+    def _add_joints(self, records: Sequence[Record]) -> None:
+        """The views that stand behind the joint names in records."""
+        assert self.workspace is not None
+        for step in records:
+            for name in (*step.inputs, *step.outputs):
+                first, second = parts(name)
+                if second == ONES:
+                    self._standing[name] = self.workspace.extended[first]
+                elif second:
+                    views = self._standing if name in step.inputs else self._places
+                    views[name] = self._joint(first, second)
+                    self._standing |= {part: self._places[part] for part in (first, second) if part in self._places}
+        self._values |= self._standing
+
+    def _adjacent(self, first: str, second: str) -> bool:
+        return self._joint(first, second) is not None
+
+    def _joint(self, first: str, second: str) -> Array | None:
+        """Two parameters, or the gradients of two, as one view, where one lies directly after the other."""
+        if first in self.parameters:
+            return self.parameters.joint(first, second)
+        targets = self.network.targets
+        return self.gradients.joint(targets[first], targets[second]) if {first, second} <= targets.keys() else None
+
+    def _columns(self, shapes: dict[str, Shape]) -> set[str]:
+        """The values that lie by columns. Values of one shape lie alike, so that elementwise ops see one line."""
+        viewed = {name for step in self.records if step.op in VIEWS for name in (*step.inputs, *step.outputs)}
+        alike = {shapes[name] for name in viewed if name in shapes}
+        narrow_input = prod(shapes["x"][1:]) <= _NARROW
+
+        def by_columns(shape: Shape) -> bool:
+            small = narrow_input and shape[0] * shape[1] <= _SMALL
+            return shape not in alike and (shape[1] <= _NARROW or small)
+
+        return {name for name, shape in shapes.items() if len(shape) == 2 and by_columns(shape)}
+
+    def _extended(self, places: Places, shapes: dict[str, Shape], columns: set[str]) -> set[str]:
+        """The inputs of dense layers that get a column of ones; x among them gets a place for it."""
+        found = set()
+        for step in self.records:
+            x, *parameters = step.inputs
+            if step.op == "linear" and x in columns and self._adjacent(*parameters):
+                if x == "x" and x not in places and shapes[x][1] <= _NARROW:
+                    places.add(x, shapes[x])
+                if x in places:
+                    found.add(x)
+        return found
 
 
-def _into(function: Op, views: tuple[Array | None, ...]) -> Op:
-    """The op with its results in these views, whether it honours donations or not."""
-
-    def into(*arguments: Any, out: Any = None) -> Any:
-        returned = function(*arguments, out=out)
-        for view, result in zip(views, returned if len(views) > 1 else (returned,), strict=True):
-            if view is not None and result is not view:
-                view[...] = result
-        return views[0] if len(views) == 1 else returned
-
-    return into
+def _write(gradients: Buffer, names: dict[str, str], values: dict[str, Any]) -> None:
+    gradients.write({key: values[name] for key, name in names.items()})
 
 
-def _place(
-    records: list[Record], shapes: Mapping[str, Shape], network: Network, honours: frozenset[str]
-) -> dict[str, tuple[int, Shape]]:
-    """A block of the workspace for each value that wants one; values share a block when their lives do not overlap."""
-    owner, last_use = _lives(records, set(network.outputs.values()))
-    places: dict[str, tuple[int, Shape]] = {}
-    free: list[tuple[int, int]] = []  # (size, block)
-    for index, step in enumerate(records):
-        owners = dict.fromkeys(owner.get(name, name) for name in step.inputs)
-        ending = [
-            (prod(places[name][1]), places[name][0]) for name in owners if name in places and last_use[name] == index
-        ]
-        wanting = [
-            name
-            for name in step.outputs
-            if step.op in honours and step.op not in VIEWS and name not in network.targets and shapes[name]
-        ]
-        if step.op in ELEMENTWISE:  # such an op may write over an input that nobody reads again
-            free += ending
-        for name in wanting:
-            size = prod(shapes[name])
-            fitting = min((entry for entry in free if entry[0] == size), default=None)
-            if fitting is not None:
-                free.remove(fitting)
-            places[name] = (len(places) if fitting is None else fitting[1], shapes[name])
-        if step.op not in ELEMENTWISE:
-            free += ending
-    return places
-
-
-def _lives(records: list[Record], wanted: set[str]) -> tuple[dict[str, str], dict[str, int]]:
-    """Whose memory each value may lie in, and the last record that reads that memory.
-
-    What is wanted in the end lives for ever, and so does what a layer of the user's own has seen: it may have kept it.
-    """
-    owner: dict[str, str] = {}
-    last_use: dict[str, int] = {}
-    for index, step in enumerate(records):
-        for name in (owner.get(name, name) for name in step.inputs):
-            last_use[name] = max(last_use.get(name, 0), index if isinstance(step.op, str) else len(records))
-        if step.op in VIEWS:
-            owner[step.outputs[0]] = owner.get(step.inputs[0], step.inputs[0])
-    for name in wanted:
-        last_use[owner.get(name, name)] = len(records)
-    return owner, last_use
+def _unready() -> None:
+    raise RuntimeError("the plan has no arrays to read")

@@ -34,15 +34,17 @@ FUSIONS = {
 """Neighbours that read the same values, and the op that makes all their results at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mode:
-    """What a program is for."""
+    """What a program is for. Two modes are equal when they are one object: it is looked up in every step."""
 
     training: bool
     """Whether layers behave as in training (Dropout drops)."""
     loss: bool
     gradients: bool
     predictions: bool
+    update: bool = False
+    """Whether the optimizer's update follows."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from nnxp._types import Namespace, Op
-from nnxp.ops import Ops
+from nnxp.ops import NOT_OPS, Ops
 from nnxp.ops.reference import activations, indexing, linear, losses, noise, penalties, updates
 
 __all__ = ["FUNCTIONS", "table"]
@@ -23,7 +23,7 @@ _MODULES: tuple[ModuleType, ...] = (linear, activations, losses, penalties, nois
 FUNCTIONS: dict[str, Op] = {
     field.name: next(getattr(module, field.name) for module in _MODULES if field.name in module.__all__)
     for field in fields(Ops)
-    if field.name != "honours"
+    if field.name not in NOT_OPS
 }
 """Every op by its name in the table, unbound: ``FUNCTIONS["relu"](numpy, x)``."""
 

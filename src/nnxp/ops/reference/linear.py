@@ -5,12 +5,31 @@ Letters, here and in all of `nnxp.ops`: B batch, I inputs, O outputs, K classes.
 
 from nnxp._types import Array, Namespace, Shape
 
-__all__ = ["add", "linear", "linear_bias_gradient", "linear_input_gradient", "linear_weight_gradient", "reshape"]
+__all__ = [
+    "add",
+    "linear",
+    "linear_bias_gradient",
+    "linear_input_gradient",
+    "linear_weight_gradient",
+    "matmul",
+    "reshape",
+]
+
+
+def matmul(xp: Namespace, a: Array, b: Array) -> Array:
+    r"""``a[B,I], b[I,O] -> y[B,O]``: $y = a b$.
+
+    With a column of ones in a and the biases under the weights in b, this is `linear`, and its weight gradient brings
+    the bias gradient as its last row.
+    """
+    if a.shape[1] == 1 and a.dtype == b.dtype:
+        return a * b  # sums of one term: libraries are slow at such products
+    return xp.matmul(a, b)
 
 
 def linear(xp: Namespace, x: Array, w: Array, b: Array) -> Array:
     r"""``x[B,I], w[I,O], b[O] -> y[B,O]``: $y = x w + b$."""
-    return xp.matmul(x, w) + b
+    return matmul(xp, x, w) + b
 
 
 def linear_bias_gradient(xp: Namespace, dy: Array) -> Array:
@@ -20,12 +39,12 @@ def linear_bias_gradient(xp: Namespace, dy: Array) -> Array:
 
 def linear_weight_gradient(xp: Namespace, x: Array, dy: Array) -> Array:
     r"""``x[B,I], dy[B,O] -> dw[I,O]``: $\partial L/\partial w = x^\top dy$."""
-    return xp.matmul(x.T, dy)
+    return matmul(xp, x.T, dy)
 
 
 def linear_input_gradient(xp: Namespace, dy: Array, w: Array) -> Array:
     r"""``dy[B,O], w[I,O] -> dx[B,I]``: $\partial L/\partial x = dy\, w^\top$."""
-    return xp.matmul(dy, w.T)
+    return matmul(xp, dy, w.T)
 
 
 def reshape(xp: Namespace, x: Array, shape: Shape) -> Array:
