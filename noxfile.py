@@ -53,9 +53,11 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def doctests(session: nox.Session) -> None:
     """The examples in docstrings and pages."""
-    session.install("-e", ".[plot]", *group("test"))
+    session.install("-e", ".[plot,fast]", *group("test"))
     pages = [path for path in ("README.md", "docs") if Path(path).exists()]
-    session.run("pytest", "-q", "--doctest-modules", "--doctest-glob=*.md", "src/nnxp", *pages, env=QUIET)
+    # The benchmark's peers import libraries that are not here.
+    doctest = ("--doctest-modules", "--doctest-glob=*.md", "--ignore-glob=src/nnxp/bench/_*.py")
+    session.run("pytest", "-q", *doctest, "src/nnxp", *pages, env=QUIET)
 
 
 @nox.session
