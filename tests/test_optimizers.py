@@ -244,7 +244,9 @@ def test_constants_and_what_varies(optimizer, constants, varying):
         assert optimizer.scalars(step) == optimizer.constants() | optimizer.varying(step)
 
 
-@pytest.mark.parametrize("optimizer", [*(optimizer for optimizer, _ in UPDATES), RandomSearch(0.5)], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize(
+    "optimizer", [*(optimizer for optimizer, _ in UPDATES), RandomSearch(0.5)], ids=lambda o: type(o).__name__
+)
 def test_records_read_only_scalars_and_memory(optimizer):
     """And a number that changes with the step is among what varies: the rest is read once."""
     known = {"w", "g", "noise", *optimizer.slots, *optimizer.scalars(0)}

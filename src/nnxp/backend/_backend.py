@@ -120,4 +120,4 @@ class Backend:
 
     def compile_step(self, calls: Sequence[Call]) -> list[Call]:
         """A faster form of calls that are repeated in this order: as many, or fewer that do the same."""
-        return self.ops.link(calls)
+        return self.ops.linker.link(calls)

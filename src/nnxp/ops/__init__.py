@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, Union
 
 from nnxp._types import Array, Op
 
-__all__ = ["ELEMENTWISE", "NOT_OPS", "UPDATES", "VIEWS", "Call", "Kept", "Kernel", "Number", "Ops"]
+__all__ = ["ELEMENTWISE", "NOT_OPS", "UPDATES", "VIEWS", "Call", "Kept", "Kernel", "Linker", "Number", "Ops"]
 
 Call: TypeAlias = Callable[[], Any]
 """An op bound to its arguments: what it returns is what the op returns."""
@@ -39,6 +39,24 @@ class Kept:
     def __call__(self) -> None:
         returned = self.call()
         self.values[self.name] = returned if self.index is None else returned[self.index]
+
+
+class Linker:
+    """How bound calls become a step. This one leaves them as they are."""
+
+    def link(self, calls: Sequence[Call]) -> list[Call]:
+        """As many calls, in order, or fewer that do the same."""
+        return list(calls)
+
+    def move(self, held: Sequence[Call], linked: Sequence[Call], pairs: Sequence[tuple[Array, Array]]) -> bool:
+        """Let the bound calls ``held``, which stand in the list ``linked``, read the second array of each pair in place
+        of the first. False where they must be bound anew."""
+        return False
+
+    def stand_in(self, array: Array) -> Array | None:
+        """An array without memory, from which calls can be moved to the next one as from this one; None where they
+        cannot be moved."""
+        return None
 
 
 @dataclass
@@ -81,7 +99,7 @@ VIEWS = frozenset({"reshape"})
 """Ops whose result may share memory with their input."""
 
 
-NOT_OPS = frozenset({"kernels", "scratch", "link", "move", "honours"})
+NOT_OPS = frozenset({"kernels", "scratch", "linker", "honours"})
 """The fields of `Ops` that are not operations."""
 
 
@@ -161,11 +179,8 @@ class Ops:
     """The kernels behind those entries that have one."""
     scratch: Callable[[], Any] = lambda: None
     """Makes the work arrays that kernels of one network share."""
-    link: Callable[[Sequence[Call]], list[Call]] = list
-    """Makes of bound calls, in order, as many or fewer that do the same."""
-    move: Callable[[Sequence[Call], Sequence[Call], Sequence[tuple[Array, Array]]], bool] = lambda *_: False
-    """``move(held, linked, pairs)``: let the bound calls ``held``, in the list ``linked``, read the second array of
-    each pair in place of the first; False where they must be bound anew."""
+    linker: Linker = field(default_factory=Linker)
+    """Makes a step of bound calls."""
     honours: frozenset[str] = frozenset()
     """The ops that are offered buffers; the others would not write into them."""
 
@@ -174,15 +189,15 @@ class Ops:
         unknown = kernels.keys() - {f.name for f in fields(self)} | kernels.keys() & NOT_OPS
         if unknown:
             raise TypeError(f"there is no op {sorted(unknown)}")
-        entries = {name: _once(kernel, getattr(self, name)) for name, kernel in kernels.items()}
+        entries: dict[str, Any] = {name: _once(kernel, getattr(self, name)) for name, kernel in kernels.items()}
         return replace(self, **entries, kernels={**self.kernels, **kernels}, honours=self.honours | kernels.keys())
 
     def without_donation(self, *, poison: bool = False) -> "Ops":
         """For tests: every op is offered buffers and drops them; ``poison`` fills them with NaN, so no stale read "
         "hides."""
         names = frozenset(f.name for f in fields(self)) - NOT_OPS
-        entries = {name: _drop(getattr(self, name), poison) for name in names}
-        return replace(self, **entries, kernels={}, honours=names, link=list)
+        entries: dict[str, Any] = {name: _drop(getattr(self, name), poison) for name in names}
+        return replace(self, **entries, kernels={}, honours=names, linker=Linker())
 
 
 def _once(kernel: Kernel, entry: Op) -> Op:

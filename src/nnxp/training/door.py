@@ -17,22 +17,22 @@ __all__ = ["Door", "check_finite", "convert_features"]
 
 
 class Door:
-    """Remembers what batches looked like that went in as they were: the next one that looks so needs no questions."""
+    """Remembers what arrays looked like that went in as they were: the next that look so need no questions."""
 
     def __init__(self) -> None:
         self._known: set[tuple[Any, ...]] = set()
 
-    def knows(self, x: Any, y: Any) -> bool:
-        """Whether arrays of these types, dtypes, shapes and devices have passed unchanged before."""
+    def knows(self, *arrays: Any) -> bool:
+        """Whether arrays of these types, dtypes, shapes and devices have passed unchanged before, together."""
         try:
-            return (_look(x), _look(y)) in self._known
+            return tuple(map(_look, arrays)) in self._known
         except (AttributeError, TypeError):  # a list, a scalar, or an array that says less of itself
             return False
 
-    def remember(self, x: Array, y: Array) -> None:
+    def remember(self, *arrays: Array) -> None:
         """Let arrays like these pass from now on."""
         if len(self._known) < _MOST:
-            self._known.add((_look(x), _look(y)))
+            self._known.add(tuple(map(_look, arrays)))
 
 
 _MOST = 1000

@@ -270,6 +270,8 @@ class Model:
         self.engine  # noqa: B018  an unbuilt model says so before its data is looked at
         features = self._features(x, values=True)
         result = self._outputs(features, slices(features.shape[0], _batch_size("predict", batch_size)))
+        if features is x:
+            return result
         home = backend_of(x, dtype=self.backend.dtype)
         return result if home.owns(result) else home.asarray(self.backend.to_numpy(result))
 
@@ -350,8 +352,14 @@ class Model:
         return next(leaf for _, leaf in self.root.leaves())
 
     def _features(self, x: Any, *, values: bool) -> Array:
-        features, converted = convert_features(x, self._first, self.backend, self.input_scaling, warn=not self._warned)
-        self._warned |= converted
+        if self._engine is not None and self._door.knows(x):
+            features = x
+        else:
+            first, scaling = self._first, self.input_scaling
+            features, converted = convert_features(x, first, self.backend, scaling, warn=not self._warned)
+            self._warned |= converted
+            if features is x and self._engine is not None:
+                self._door.remember(x)
         if values:
             check_finite(features, self._first, self.backend)
         if self._engine is None:

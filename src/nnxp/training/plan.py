@@ -115,17 +115,18 @@ class Plan:
     def release(self) -> None:
         """Let go of the arrays that the last run was given."""
         if self._x is not None:
-            self._take(None, None)
+            stand_in = self.backend.ops.linker.stand_in
+            self._take(stand_in(self._x), None if self._y is None else stand_in(self._y))
 
     def _take(self, x: Array | None, y: Array | None) -> None:
         """Read these arrays from now on: move the bound calls that hold the old ones over, or bind them anew."""
-        pairs = [(self._x, x), (self._y, y)]
+        pairs = [(old, new) for old, new in ((self._x, x), (self._y, y)) if new is not None]
         self._x, self._y = x, y
         self._values |= {name: array for name, array in (("x", x), ("y", y)) if name not in self._copied}
         if not self._reading:
             return
         held = [self._single[index] for index, _ in self._reading]
-        if x is not None and self.backend.ops.move(held, self._calls, pairs):
+        if x is not None and self.backend.ops.linker.move(held, self._calls, pairs):
             return
         for index, step in self._reading:
             self._single[index] = _unready if x is None else self._bound(step)
@@ -262,10 +263,13 @@ class Plan:
     def _copy(self, name: str, place: Array) -> tuple[Record, Call]:
         """A call that copies x or y to its place."""
 
-        def copy() -> None:
-            place[...] = self._x if name == "x" else self._y
+        def copy_x() -> None:
+            place[...] = self._x
 
-        return Record("copy", (name,), (name,)), copy
+        def copy_y() -> None:
+            place[...] = self._y
+
+        return Record("copy", (name,), (name,)), copy_x if name == "x" else copy_y
 
     def _add_joints(self, records: Sequence[Record]) -> None:
         """The views that stand behind the joint names in records."""

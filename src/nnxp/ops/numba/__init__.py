@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from nnxp.ops import Ops
 from nnxp.ops.numba import kernels
-from nnxp.ops.numba.program import link, move
+from nnxp.ops.numba.program import TableLinker
 
 __all__ = ["table"]
 
 
 def table(numpy: Ops) -> Ops:
     """NumPy's table with these kernels in place of its own."""
-    return replace(numpy.replace(**{name: getattr(kernels, name) for name in kernels.__all__}), link=link, move=move)
+    return replace(numpy.replace(**{name: getattr(kernels, name) for name in kernels.__all__}), linker=TableLinker())

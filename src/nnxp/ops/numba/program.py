@@ -15,11 +15,11 @@ from numba import carray, njit, types
 from numba.extending import intrinsic, overload
 
 from nnxp._types import Array
-from nnxp.ops import Call, Kept, Number
+from nnxp.ops import Call, Kept, Linker, Number
 from nnxp.ops.numba import loops
 from nnxp.ops.numba._blas import BLAS, gemm_of, gemv_of
 
-__all__ = ["LOOPS", "Native", "Program", "address", "link", "move"]
+__all__ = ["LOOPS", "Native", "Program", "TableLinker", "address"]
 
 LOOPS = (
     "product", "outer", "times_vector", "fill_rows", "fill_columns", "add_rows", "add_columns",
@@ -194,7 +194,7 @@ class Native:
         self.rows: list[list[int]] = []
         self.numbers: list[list[float]] = []
         self.changing: list[tuple[int, int, Number]] = []
-        self._arrays: list[Array] = []
+        self._arrays: dict[int, Array] = {}
         self._alone: Program | None = None
 
     def add(
@@ -206,8 +206,12 @@ class Native:
         self.changing += [(len(self.rows), i, n) for i, n in enumerate(numbers) if isinstance(n, Number)]
         self.rows.append([LOOPS.index(loop), *_filled(addresses, _ARRAYS), *_filled(sizes, _SIZES)])
         self.numbers.append(_filled(values, _NUMBERS + 1))
-        self._arrays += arrays
+        self._arrays |= zip(addresses, arrays, strict=True)
         return self
+
+    def forget(self, start: int) -> None:
+        """Hold the array that begins there no longer: somebody else does, or nobody reads it."""
+        self._arrays.pop(start, None)
 
     def __call__(self) -> Any:
         if self._alone is None:
@@ -228,56 +232,68 @@ class Program:
         self._table = np.array([row for call in calls for row in call.rows], dtype=np.int64)
         self._numbers = np.array([row for call in calls for row in call.numbers], dtype=np.float64)
         self._real = calls[0].dtype.type
+        self._moved: dict[int, Array] = {}  # by address, where an array that was moved stands
         self._types = np.empty(0, dtype=calls[0].dtype), np.empty(0, dtype=np.int64), BLAS
         starts = list(accumulate([len(call.rows) for call in calls], initial=0))
+        self._flat, width = self._numbers.reshape(-1), _NUMBERS + 1
         self._changing = [
-            (start + row, column, number)
+            ((start + row) * width + column, number)
             for start, call in zip(starts, calls, strict=False)
             for row, column, number in call.changing
         ]
-        self._kept = [(end - 1, keep) for end, keep in zip(starts[1:], kept, strict=False) if keep is not None]
+        self._kept = [(end * width - 1, keep) for end, keep in zip(starts[1:], kept, strict=False) if keep is not None]
 
     def __call__(self) -> None:
-        numbers = self._numbers
-        for row, column, number in self._changing:
-            numbers[row, column] = number.value
-        run(self._table, numbers, *self._types)
-        for row, keep in self._kept:
-            keep.values[keep.name] = self._real(numbers[row, _RESULT])
+        flat = self._flat
+        for place, number in self._changing:
+            flat[place] = number.value
+        run(self._table, self._numbers, *self._types)
+        for place, keep in self._kept:
+            keep.values[keep.name] = self._real(flat[place])
 
     def move(self, old: Array, new: Array) -> None:
         """Read the new array in place of the old one, which lies in memory alike."""
-        addresses = self._table[:, 1 : 1 + _ARRAYS]
-        addresses[addresses == address(old)] = address(new)
+        start, there = address(old), address(new)
+        if start not in self._moved:
+            self._moved[start] = np.flatnonzero(self._table == start)
+            for call in self._calls:
+                call.forget(start)
+        places = self._moved[there] = self._moved.pop(start)
+        self._table.reshape(-1)[places] = there
 
     def loss(self, row: int) -> Any:
         """What a row computed."""
         return self._real(self._numbers[row, _RESULT])
 
 
-def link(calls: Sequence[Call]) -> list[Call]:
-    """The calls, with neighbours that are native in one table."""
-    linked: list[Call] = []
-    for native, group in groupby(calls, key=lambda call: isinstance(_inner(call), Native)):
-        together = list(group)
-        if native:
-            kept = [call if isinstance(call, Kept) else None for call in together]
-            linked.append(Program([_inner(call) for call in together], kept))
-        else:
-            linked += together
-    return linked
+class TableLinker(Linker):
+    """Neighbours that are native become one table, whose addresses can be changed."""
 
+    def link(self, calls: Sequence[Call]) -> list[Call]:
+        linked: list[Call] = []
+        for native, group in groupby(calls, key=lambda call: isinstance(_inner(call), Native)):
+            together = list(group)
+            if native:
+                kept = [call if isinstance(call, Kept) else None for call in together]
+                linked.append(Program([_inner(call) for call in together], kept))
+            else:
+                linked += together
+        return linked
 
-def move(held: Sequence[Call], linked: Sequence[Call], pairs: Sequence[tuple[Array, Array]]) -> bool:
-    """Let linked calls read other arrays; False where one is not native, or an array does not lie in memory alike."""
-    moved = [(old, new) for old, new in pairs if old is not new]
-    if not all(isinstance(_inner(call), Native) for call in held) or not all(_alike(*pair) for pair in moved):
-        return False
-    for program in linked:
-        if isinstance(program, Program):
-            for old, new in moved:
-                program.move(old, new)
-    return True
+    def move(self, held: Sequence[Call], linked: Sequence[Call], pairs: Sequence[tuple[Array, Array]]) -> bool:
+        moved = [(old, new) for old, new in pairs if old is not new]
+        if not all(isinstance(_inner(call), Native) for call in held) or not all(_alike(*pair) for pair in moved):
+            return False
+        if any(len({address(array) for array in arrays}) < len(arrays) for arrays in zip(*pairs, strict=True)):
+            return False  # two arrays that begin at one address cannot be told apart
+        for program in linked:
+            if isinstance(program, Program):
+                for old, new in moved:
+                    program.move(old, new)
+        return True
+
+    def stand_in(self, array: Array) -> Array:
+        return np.lib.stride_tricks.as_strided(np.empty(1, dtype=array.dtype), array.shape, array.strides)
 
 
 def _alike(old: Array | None, new: Array) -> bool:
