@@ -1,5 +1,6 @@
 """Products."""
 
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,39 @@ from nnxp.ops import Call
 __all__ = ["linear", "linear_bias_gradient", "linear_input_gradient", "linear_weight_gradient", "matmul"]
 
 
+_LONG = 1024
+"""About how many numbers a row should have."""
+
+
 def matmul(a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
-    if a.shape[1] == 1:  # an outer product: NumPy's matmul takes a slow path of its own, not BLAS
-        return lambda: np.multiply(a, b, out=out)
-    return lambda: np.matmul(a, b, out=out)
+    if a.shape[1] > 1:
+        return lambda: np.matmul(a, b, out=out)
+    # an outer product: matmul takes a slow path of its own; dot takes BLAS, and only buffers that lie by rows
+    if out is None or out.flags.c_contiguous:
+        return lambda: np.dot(a, b, out=out)
+    return lambda: np.multiply(a, b, out=out)
 
 
 def linear(x: Array, w: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
+    if out is None or not out.flags.c_contiguous:
+        product = matmul(x, w, out=out)
+
+        def plain() -> Array:
+            y = product()
+            return np.add(y, b, out=y)
+
+        return plain
     product = matmul(x, w, out=out)
+    # several rows as one: a ufunc begins anew with every row, which costs as much as some hundred additions
+    rows = gcd(out.shape[0], max(_LONG // max(b.size, 1), 1))
+    long, repeated = out.reshape(-1, rows * b.size), np.empty((rows, b.size), dtype=b.dtype)
+    line = repeated.reshape(-1)
 
     def call() -> Array:
-        y = product()
-        return np.add(y, b, out=y)
+        product()
+        np.copyto(repeated, b)
+        np.add(long, line, out=long)
+        return out
 
     return call
 
