@@ -60,10 +60,13 @@ def categorical_crossentropy_from_logits(
     if not z.flags.forc:  # an input with gaps is copied, anew at every call
         return lambda: categorical_crossentropy_from_logits(z.copy(), y, divisor)()
     e, top, total = np.empty_like(z), *np.empty((2, z.shape[0], 1), dtype=z.dtype)
-    terms, loss = exponentials(z, e, top, total), _surprise(z, top, total, y, divisor)
+    place = _Picked(z, y) if y.ndim == 1 else None
+    terms, loss = exponentials(z, e, top, total), _surprise(z, top, total, y, place, divisor)
 
     def call() -> Array:
         terms()
+        if place is not None:
+            place.locate()
         return loss()
 
     return call
@@ -73,10 +76,13 @@ def categorical_crossentropy_from_logits_backward(
     z: Array, y: Array, divisor: float, *, out: Array = None, scratch: Any = None
 ) -> Call:
     out = like(z, out)
-    probabilities, difference = softmax(z, out=out), _minus_targets(out, y, divisor, out)
+    place = _Picked(out, y) if y.ndim == 1 else None
+    probabilities, difference = softmax(z, out=out), _minus_targets(out, y, place, divisor, out)
 
     def call() -> Array:
         probabilities()
+        if place is not None:
+            place.locate()
         return difference()
 
     return call
@@ -90,30 +96,66 @@ def softmax_categorical_crossentropy(
     p_buffer, _, dz_buffer = out or (None, None, None)
     p, dz = like(z, p_buffer), like(z, dz_buffer)
     top, total = np.empty((2, z.shape[0], 1), dtype=z.dtype)
+    places = _picked_in(z, dz, y) if y.ndim == 1 else ()
+    of_z, of_dz = (places[0], places[-1]) if places else (None, None)
     terms = exponentials(z, p, top, total)
-    loss, difference = _surprise(z, top, total, y, divisor), _minus_targets(p, y, divisor, dz)
+    loss, difference = _surprise(z, top, total, y, of_z, divisor), _minus_targets(p, y, of_dz, divisor, dz)
 
     def call() -> tuple[Array, Array, Array]:
         terms()
         np.divide(p, total, out=p)
+        for place in places:
+            place.locate()
         difference()
         return p, loss(), dz
 
     return call
 
 
-def _surprise(z: Array, top: Array, total: Array, y: Array, divisor: float) -> Call:
-    return (_class_surprise if y.ndim == 1 else _row_surprise)(z, top, total, y, z.dtype.type(divisor))
+class _Picked:
+    """Where in memory the elements ``a[b, y[b]]`` are, for a and whatever lies as it does.
+
+    An index into a flat view; indexing with two arrays is slower.
+    """
+
+    def __init__(self, a: Array, y: Array) -> None:
+        samples, classes = a.shape
+        self.by_columns, self._y = bool(a.flags.f_contiguous), y
+        self._stride = np.asarray(samples if self.by_columns else 1)
+        self._first = np.arange(samples) * (1 if self.by_columns else classes)
+        self.index = np.empty(samples, dtype=np.intp)
+
+    def locate(self) -> None:
+        """Find the elements anew, after the labels have changed."""
+        np.multiply(self._y, self._stride, out=self.index)
+        np.add(self.index, self._first, out=self.index)
+
+    def flat(self, a: Array) -> Array:
+        """What the index is for."""
+        return (a.T if self.by_columns else a).reshape(-1)
 
 
-def _class_surprise(z: Array, top: Array, total: Array, y: Array, divisor: Any) -> Call:
+def _picked_in(z: Array, dz: Array, y: Array) -> tuple[_Picked, ...]:
+    """The places in z, and those in dz if it lies otherwise."""
+    place = _Picked(z, y)
+    alike = dz.flags.f_contiguous if place.by_columns else dz.flags.c_contiguous and not dz.flags.f_contiguous
+    return (place,) if alike else (place, _Picked(dz, y))
+
+
+def _surprise(z: Array, top: Array, total: Array, y: Array, place: _Picked | None, divisor: float) -> Call:
+    if place is None:
+        return _row_surprise(z, top, total, y, z.dtype.type(divisor))
+    return _class_surprise(z, top, total, place, z.dtype.type(divisor))
+
+
+def _class_surprise(z: Array, top: Array, total: Array, place: _Picked, divisor: Any) -> Call:
     """Σ log Σ e^z - z_y = Σ (log Σ e^(z - top) + top - z_y), over D."""
     picked, log = np.empty((2, z.shape[0]), dtype=z.dtype)
-    flat, locate = _picked(z, y)
+    flat, index = place.flat(z), place.index
     highest, sums = top[:, 0], total[:, 0]
 
     def call() -> Array:
-        flat.take(locate(), out=picked, mode="clip")
+        flat.take(index, out=picked, mode="clip")
         np.subtract(highest, picked, out=picked)
         np.log(sums, out=log)
         np.add(log, picked, out=log)  # the small terms first: a confident loss keeps its digits
@@ -138,19 +180,19 @@ def _row_surprise(z: Array, top: Array, total: Array, y: Array, divisor: Any) ->
     return call
 
 
-def _minus_targets(p: Array, y: Array, divisor: float, out: Array) -> Call:
+def _minus_targets(p: Array, y: Array, place: _Picked | None, divisor: float, out: Array) -> Call:
     """(p · Σ_k y - y) / D into ``out``, which may be p."""
-    return (_minus_classes if y.ndim == 1 else _minus_rows)(p, y, np.asarray(1 / divisor, dtype=p.dtype), out)
+    share = np.asarray(1 / divisor, dtype=p.dtype)
+    return _minus_rows(p, y, share, out) if place is None else _minus_classes(p, place, share, out)
 
 
-def _minus_classes(p: Array, y: Array, share: Array, out: Array) -> Call:
-    dz = out if out.flags.forc else np.empty_like(p)
+def _minus_classes(p: Array, place: _Picked, share: Array, out: Array) -> Call:
+    dz = out if out.flags.forc else np.empty_like(p, order="F" if place.by_columns else "C")
     picked = np.empty(p.shape[0], dtype=p.dtype)
-    flat, locate = _picked(dz, y)
+    flat, index = place.flat(dz), place.index
 
     def call() -> Array:
         np.multiply(p, share, out=dz)
-        index = locate()
         flat.take(index, out=picked, mode="clip")
         flat[index] = np.subtract(picked, share, out=picked)
         if dz is not out:
@@ -170,25 +212,6 @@ def _minus_rows(p: Array, y: Array, share: Array, out: Array) -> Call:
         return np.multiply(out, share, out=out)
 
     return call
-
-
-def _picked(a: Array, y: Array) -> tuple[Array, Call]:
-    """A flat view of ``a[B,K]``, and a call that says where in it the elements ``a[b, y[b]]`` are.
-
-    Indexing with two arrays is slower.
-    """
-    samples, classes = a.shape
-    by_columns = bool(a.flags.f_contiguous)
-    flat = (a.T if by_columns else a).reshape(-1)
-    stride = np.asarray(samples if by_columns else 1)
-    first = np.arange(samples) * (1 if by_columns else classes)
-    index = np.empty(samples, dtype=np.intp)
-
-    def locate() -> Array:
-        np.multiply(y, stride, out=index)
-        return np.add(index, first, out=index)
-
-    return flat, locate
 
 
 def binary_crossentropy_from_logits(
