@@ -139,13 +139,13 @@ def _aligned(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _wins(report: Report) -> list[str]:
-    """A sentence for each workload where somebody was faster, or needed less memory, than the best nnxp."""
+    """A sentence for each workload where somebody was faster, or needed less memory, than one of nnxp's kernels."""
     if not any("median_us" in results.get(name, {}) for results in _results(report) for name in OURS):
         return ["not known, as nnxp has no figures here"]
     wins = [line for key, results in report["workloads"].items() for line in _wins_of(key, results)]
     for name, sweep in report["sweeps"].items():
         for peer, values in _faster_in(sweep).items():
-            wins.append(f"{name}: {peer} is faster at {', '.join(values)}")
+            wins.append(f"{name}: {peer} at {', '.join(values)}")
     return wins or ["nowhere here"]
 
 
@@ -154,10 +154,10 @@ def _wins_of(key: str, results: Mapping[str, Mapping[str, Any]]) -> Iterator[str
         ours = {name: results[name][figure] for name in OURS if figure in results.get(name, {})}
         if not ours:
             continue
-        best = min(ours, key=lambda name: float(ours[name]))
         for name, figures in results.items():
-            if name not in NOT_PEERS and figure in figures and (ratio := ours[best] / figures[figure]) > EQUAL:
-                yield f"{key}: {name} is {ratio:.2f}× {more} ({words(figures[figure])}; {best}: {words(ours[best])})"
+            for mine, value in ours.items():
+                if name not in NOT_PEERS and figure in figures and (ratio := value / figures[figure]) > EQUAL:
+                    yield f"{key}: {name} is {ratio:.2f}× {more} ({words(figures[figure])}; {mine}: {words(value)})"
 
 
 def _time(microseconds: float) -> str:
@@ -165,14 +165,14 @@ def _time(microseconds: float) -> str:
 
 
 def _faster_in(sweep: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The values where a peer beats the best nnxp, by the peer."""
+    """The values where a peer beats nnxp, by the peer and which nnxp."""
     curves = sweep_curves(sweep)
     faster: dict[str, list[str]] = {}
     for peer, curve in curves.items():
         for value, time in curve.items():
-            ours = [curves[name][value] for name in OURS if value in curves.get(name, {})]
-            if peer not in NOT_PEERS and ours and min(ours) / time > EQUAL:
-                faster.setdefault(peer, []).append(value)
+            for mine in OURS:
+                if peer not in NOT_PEERS and value in curves.get(mine, {}) and curves[mine][value] / time > EQUAL:
+                    faster.setdefault(f"{peer} is faster than {mine}", []).append(value)
     return faster
 
 
