@@ -75,7 +75,7 @@ def _times(results: Mapping[str, Any]) -> dict[str, float]:
 def _axes(area: FigureBase, count: int) -> list[Axes]:
     """As many axes, in rows of two; one alone is as wide as the picture."""
     columns = min(COLUMNS, count)
-    grid_of_axes = area.subplots(-(-count // columns), columns, squeeze=False).flatten().tolist()
+    grid_of_axes: list[Axes] = area.subplots(-(-count // columns), columns, squeeze=False).flatten().tolist()
     for axes in grid_of_axes[count:]:
         axes.set_visible(False)
     return grid_of_axes[:count]
