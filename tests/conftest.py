@@ -5,9 +5,11 @@ The default is NumPy with its own and with compiled kernels, and the strict name
 that is missing is skipped, and the summary says so; with ``NNXP_REQUIRE_GPU=1`` a missing GPU is an error.
 """
 
+import gc
 import importlib
 import os
 import signal
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -108,3 +110,35 @@ def array(backend: Backend) -> Callable[[object], object]:
         return result
 
     return make
+
+
+@pytest.fixture
+def allocated() -> Callable[[Callable[[], object]], int]:
+    """A function that says how many bytes a call holds at most, above what was held before it.
+
+    NumPy's ufuncs take operands that they broadcast or cast in blocks of at most 8192 elements, in memory of their own:
+    here they are told to take small blocks, so that what is left is data. Other threads of the process allocate too,
+    now and then: the least of several calls is the call's own.
+    """
+
+    def measure(call: Callable[[], object]) -> int:
+        usual = np.setbufsize(64)
+        try:
+            for _ in range(3):
+                call()
+            gc.collect()
+            tracemalloc.start()
+            call()  # what Python allocates at first, once
+            return min(_peak(call) for _ in range(5))
+        finally:
+            tracemalloc.stop()
+            np.setbufsize(usual)
+
+    return measure
+
+
+def _peak(call: Callable[[], object]) -> int:
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    call()
+    return tracemalloc.get_traced_memory()[1] - before

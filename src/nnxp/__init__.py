@@ -4,24 +4,28 @@ Explicit forward and backward mathematics, written once against a swappable arra
 a CPU with NumPy and on a CUDA GPU with CuPy.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from nnxp import (
     backend,
     callbacks,
     data,
     errors,
-    gradcheck,
     initializers,
     layers,
     losses,
     metrics,
     ops,
     optimizers,
-    plotting,
     regularizers,
     schedules,
 )
 from nnxp.backend import Backend, available_backends, get_backend
 from nnxp.training import History, Model, load
+
+if TYPE_CHECKING:
+    from nnxp import gradcheck, plotting
 
 __version__ = "0.1.0"
 
@@ -48,3 +52,14 @@ __all__ = [
     "regularizers",
     "schedules",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The rooms that a training does not enter are opened at their first use."""
+    if name in ("gradcheck", "plotting"):
+        return import_module(f"nnxp.{name}")
+    raise AttributeError(f"module 'nnxp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,9 +1,8 @@
 """Files that are replaced as a whole or not at all."""
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from os import PathLike, fsync
+from os import PathLike, fsync, urandom
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +16,7 @@ __all__ = ["replacement"]
 def replacement(path: str | PathLike[str]) -> Iterator[BinaryIO]:
     """A new file in the same folder, which takes the place of ``path`` once it is complete and on the disk."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{urandom(4).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file

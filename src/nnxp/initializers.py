@@ -45,7 +45,7 @@ class Initializer(ABC):
     """Immutable configuration; `sample` draws."""
 
     @abstractmethod
-    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         """A new host array of float64."""
 
 
@@ -53,7 +53,7 @@ class Initializer(ABC):
 class Zeros(Initializer):
     """All zeros: what biases start from."""
 
-    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         return np.zeros(shape)
 
 
@@ -66,7 +66,7 @@ class Normal(Initializer):
     def __post_init__(self) -> None:
         _check.positive("Normal", "scale", self.scale)
 
-    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         return self.scale * generator.standard_normal(shape)
 
 
@@ -84,7 +84,7 @@ class Uniform(Initializer):
                 f"Uniform: low must be below high, by a finite distance, got {self.low!r} and {self.high!r}."
             )
 
-    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         return generator.uniform(self.low, self.high, shape)
 
 
@@ -92,7 +92,7 @@ class Uniform(Initializer):
 class GlorotUniform(Initializer):
     r"""Uniform in $\pm\sqrt{6 / (I + O)}$. Source: Glorot & Bengio (AISTATS 2010), equation 16."""
 
-    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         return _uniform(sqrt(6 / sum(fans(shape))), shape, generator)
 
 
@@ -100,7 +100,7 @@ class GlorotUniform(Initializer):
 class GlorotNormal(Initializer):
     r"""$N(0, 2 / (I + O))$. Source: Glorot & Bengio (AISTATS 2010)."""
 
-    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         return sqrt(2 / sum(fans(shape))) * generator.standard_normal(shape)
 
 
@@ -108,7 +108,7 @@ class GlorotNormal(Initializer):
 class HeUniform(Initializer):
     r"""Uniform in $\pm\sqrt{6 / I}$. Source: He et al. (ICCV 2015)."""
 
-    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         return _uniform(sqrt(6 / fans(shape)[0]), shape, generator)
 
 
@@ -116,9 +116,9 @@ class HeUniform(Initializer):
 class HeNormal(Initializer):
     r"""$N(0, 2 / I)$, for layers in front of a ReLU. Source: He et al. (ICCV 2015), equation 10."""
 
-    def sample(self, shape: Shape, generator: np.random.Generator) -> Array:
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         return sqrt(2 / fans(shape)[0]) * generator.standard_normal(shape)
 
 
-def _uniform(limit: float, shape: Shape, generator: np.random.Generator) -> Array:
+def _uniform(limit: float, shape: Shape, generator: "np.random.Generator") -> Array:
     return generator.uniform(-limit, limit, shape)

@@ -61,13 +61,13 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
     content = bytearray((files("nnxp.data") / "digits.npz").read_bytes())
     content[2000] ^= 1
     (tmp_path / "digits.npz").write_bytes(content)
-    monkeypatch.setattr("nnxp.data._digits.files", lambda _: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     with pytest.raises(FileFormatError, match=rf"digits\.npz is damaged: its SHA-256 is \w+, expected {SHA256}"):
         digits()
 
 
 def test_a_missing_file_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("nnxp.data._digits.files", lambda _: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     with pytest.raises(FileFormatError, match=r"digits\.npz cannot be read .*reinstall nnxp"):
         digits()
 

@@ -8,7 +8,6 @@ A test goes through all shapes of its case, and names the one that fails.
 """
 
 import inspect
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -583,27 +582,7 @@ def test_elementwise_into_an_input(case, position, layout, dtype, random):
             assert_close(case, result, getattr(REFERENCE, case.op)(*originals), originals)
 
 
-def allocated(call: Callable[[], Any]) -> int:
-    """Bytes that a call holds at most, above what was held before it.
-
-    NumPy's ufuncs take operands that they broadcast or cast in blocks of at most 8192 elements, in memory of their own:
-    here they are told to take small blocks, so that what is left is data.
-    """
-    usual = np.setbufsize(64)
-    try:
-        call()
-        tracemalloc.start()
-        call()  # what Python allocates at first, once
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        call()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
-        np.setbufsize(usual)
-
-
-def test_what_is_allocated_is_seen():
+def test_what_is_allocated_is_seen(allocated):
     x, y = np.ones((2, 1000, 33))
     assert allocated(lambda: np.add(x, x)) > x.nbytes
     assert allocated(lambda: np.add(x, x[:1], out=y)) < SMALL
@@ -615,7 +594,7 @@ SMALL = 4096
 
 @pytest.mark.parametrize("layout", ["rows", "columns"])
 @cases
-def test_a_bound_call_allocates_no_data(case, layout, random):
+def test_a_bound_call_allocates_no_data(case, layout, random, allocated):
     shape = (50_000,) if len(case.shapes[0]) == 1 and len(case.shapes[-1]) == 1 else (12_500, 2)
     arguments = laid(case.arguments(random, shape), "float32", layout, writeable=True)
     if case.op == "take_rows":

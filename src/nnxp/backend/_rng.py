@@ -44,7 +44,7 @@ class Stream:
         """The same stream, begun ``words`` later."""
         return replace(self, offset=self.offset + words)
 
-    def bit_generator(self) -> np.random.Philox:
+    def bit_generator(self) -> "np.random.Philox":
         """NumPy's generator at the block of the first word."""
         counter = np.array(self.counter, dtype=np.uint64)
         counter[0] += np.uint64(self.offset // _BLOCK)
@@ -79,6 +79,6 @@ class Rng:
         """The stream at (seed, purpose, layer, step); ``item`` tells apart several of one address."""
         return Stream(key=(self.seed, (int(purpose) << _LAYER_BITS) | self.layer), counter=(0, 0, step, item))
 
-    def generator(self, purpose: Purpose, *, step: int = 0, item: int = 0) -> np.random.Generator:
+    def generator(self, purpose: Purpose, *, step: int = 0, item: int = 0) -> "np.random.Generator":
         """NumPy's distributions over that stream, on the host."""
         return np.random.Generator(self.stream(purpose, step=step, item=item).bit_generator())

@@ -3,8 +3,6 @@
 ``DIGITS.md``, next to this file, names their source and licence.
 """
 
-import hashlib
-from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
@@ -33,6 +31,8 @@ def digits() -> Splits:
 
     Source: E. Alpaydin and C. Kaynak (1998), https://doi.org/10.24432/C50P49.
     """
+    import hashlib  # like the resources below: importing nnxp should not wait for it
+
     pixels, labels = _packaged()
     keys = [hashlib.sha256(image.tobytes() + i.to_bytes(4, "big")).digest() for i, image in enumerate(pixels)]
     draw, order, *_ = np.argsort(np.frombuffer(b"".join(keys), dtype=">u8").reshape(-1, 4).T, axis=1, kind="stable")
@@ -43,6 +43,9 @@ def digits() -> Splits:
 
 def _packaged() -> tuple[NDArray[Any], NDArray[Any]]:
     """The arrays of ``digits.npz``: values 0 to 16 and labels, all bytes."""
+    import hashlib
+    from importlib.resources import files
+
     path = files("nnxp.data") / "digits.npz"
     try:
         content = path.read_bytes()

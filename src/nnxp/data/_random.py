@@ -7,7 +7,7 @@ from nnxp._check import non_negative_int
 __all__ = ["words"]
 
 
-def words(purpose: str, seed: int) -> np.random.Philox:
+def words(purpose: str, seed: int) -> "np.random.Philox":
     """The Philox stream of ``purpose`` under ``seed``.
 
     The purpose is part of the key. With the seed alone, ``split(*moons(seed=0), seed=0)`` would put rows into parts by

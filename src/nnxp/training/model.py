@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnxp import _check, metrics
 from nnxp._types import Array, Arrays, Shape
@@ -20,9 +20,11 @@ from nnxp.training.door import Door, check_finite, convert_features
 from nnxp.training.engine import GRADIENTS, PREDICT, STILL_GRADIENTS, Engine
 from nnxp.training.history import History
 from nnxp.training.loop import Fit, evaluate, slices
-from nnxp.training.profile import Profile, profile
 from nnxp.training.progress import ProgressKind, open_progress
 from nnxp.training.summary import Summary
+
+if TYPE_CHECKING:
+    from nnxp.training.profile import Profile
 
 __all__ = ["Model", "load"]
 
@@ -171,13 +173,15 @@ class Model:
         """A table of the layers with output shapes and parameter counts: ``print(model.summary())``."""
         return Summary.of(self.engine.root, self.backend, self.loss, self.optimizer)
 
-    def profile(self, x: Any, y: Any, *, seconds: float = 1.0) -> Profile:
+    def profile(self, x: Any, y: Any, *, seconds: float = 1.0) -> "Profile":
         """Where the time of a training step on this batch goes: ``print(model.profile(x, y))``.
 
         For each op of the plan: time, floating-point operations, bytes, and its floor, which is the bare product, or
         for an update one pass over what it reads and writes; other ops have none. Ops are timed one at a time, for
         about ``seconds`` in all; the model is left as it was.
         """
+        from nnxp.training.profile import profile  # the training of a model needs none of what it imports
+
         seconds = _check.positive("profile", "seconds", seconds)
         x, y = self._batch(x, y)
         if not self.optimizer.needs_gradient:
@@ -267,17 +271,17 @@ class Model:
 
     def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
         """The output of the last layer: a new array in the model's dtype, in x's library and on x's device."""
-        self.engine  # noqa: B018  an unbuilt model says so before its data is looked at
+        engine = self.engine  # an unbuilt model says so before its data is looked at
         features = self._features(x, values=True)
-        result = self._outputs(features, slices(features.shape[0], _batch_size("predict", batch_size)))
+        result = self._outputs(engine, features, slices(features.shape[0], _batch_size("predict", batch_size)))
         if features is x:
             return result
         home = backend_of(x, dtype=self.backend.dtype)
         return result if home.owns(result) else home.asarray(self.backend.to_numpy(result))
 
-    def _outputs(self, features: Array, parts: Sequence[slice]) -> Array:
+    def _outputs(self, engine: Engine, features: Array, parts: Sequence[slice]) -> Array:
         """The predictions for all parts, in an array of their own."""
-        engine, xp = self.engine, self.backend.xp
+        xp = self.backend.xp
         outputs = (engine.run(PREDICT, features[part, ...])["y_pred"] for part in parts)
         if self.backend.writable:
             shape = (features.shape[0], *engine.output_shape)

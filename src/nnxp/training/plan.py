@@ -9,7 +9,7 @@ Without buffers (`Plan(..., buffers=False)`) a plan is the plain path, one fresh
 tested against.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -17,23 +17,15 @@ from typing import Any
 from nnxp import _check
 from nnxp._types import Array, Shape
 from nnxp.backend import Backend
-from nnxp.ops import VIEWS, Call, Kept
+from nnxp.ops import Call, Kept
 from nnxp.ops.record import Moment, Record, results
 from nnxp.parameters import Buffer
 from nnxp.training.joined import ONES, join_penalties, join_products, parts
 from nnxp.training.program import Network
 from nnxp.training.update import Update
-from nnxp.training.workspace import Places, Workspace, place
+from nnxp.training.workspace import SMALL, Workspace, columns_of, extend, place
 
 __all__ = ["Plan"]
-
-_NARROW = 16
-"""Values of at most so many features lie by columns. Inputs as narrow are copied to a place beside a column of ones:
-that is cheaper than to add the biases to every output, and to sum the gradient over the batch."""
-
-_SMALL = 32_768
-"""In a network with narrow inputs, values of at most so many elements lie by columns too, with ones: for them, calls
-cost more than arithmetic. Larger products are faster by rows. And so few targets are copied."""
 
 
 class Plan:
@@ -84,14 +76,13 @@ class Plan:
             values[name] = None
         return returned
 
-    def watch(self, x: Array, y: Array | None, step: int, watcher: Callable[[Record, Call], None]) -> None:
-        """Run the program one op at a time, by ``watcher``, which makes each call and may look at its arrays."""
+    def one_by_one(self, x: Array, y: Array | None, step: int) -> list[tuple[Record, Call]]:
+        """The program as single ops, ready to run on this batch: each call once and in order makes the step."""
         self._prepare(x, y, step)
-        for step_record, call in zip(self._listed, self._single, strict=True):
-            watcher(step_record, call)
+        return list(zip(self._listed, self._single, strict=True))
 
     def shape(self, name: str) -> Shape:
-        """The shape of a value in the run that is watched; that of a number is ()."""
+        """The shape of a value in the latest run; that of a number is ()."""
         value = self._places.get(name, self._values.get(name))
         if value is None and self._update is not None:
             value = self._update.array(name)
@@ -222,9 +213,9 @@ class Plan:
         self._places = {name: self.gradients[key] for name, key in targets.items()}
         shapes = self._shapes()
         places = place(self.records, shapes, ops.honours, elsewhere=targets, wanted=wanted)
-        columns = self._columns(shapes) if ops.kernels else set()
+        columns = columns_of(self.records, shapes) if ops.kernels else set()
         records: list[Record] = self.records
-        extended = self._extended(places, shapes, columns)
+        extended = extend(places, self.records, shapes, columns, self._adjacent)
         if ops.kernels:
             records = join_products(records, extended, self._adjacent)
             records = join_penalties(records, self._constants, self._adjacent)
@@ -233,7 +224,7 @@ class Plan:
         self._add_joints(records)
         if "x" in extended:
             self._before.append(self._copy("x", self.workspace.views["x"]))
-        if ops.kernels and self._y is not None and prod(self._y.shape) <= _SMALL:
+        if ops.kernels and self._y is not None and prod(self._y.shape) <= SMALL:
             self._copied.add("y")  # so that nothing need be bound anew for the next batch's targets
             flat = self.backend.zeros(prod(self._y.shape), dtype=self._y.dtype)
             self._values["y"] = self.backend.xp.reshape(flat, self._y.shape)
@@ -294,30 +285,6 @@ class Plan:
             return self.parameters.joint(first, second)
         targets = self.network.targets
         return self.gradients.joint(targets[first], targets[second]) if {first, second} <= targets.keys() else None
-
-    def _columns(self, shapes: dict[str, Shape]) -> set[str]:
-        """The values that lie by columns. Values of one shape lie alike, so that elementwise ops see one line."""
-        viewed = {name for step in self.records if step.op in VIEWS for name in (*step.inputs, *step.outputs)}
-        alike = {shapes[name] for name in viewed if name in shapes}
-        narrow_input = prod(shapes["x"][1:]) <= _NARROW
-
-        def by_columns(shape: Shape) -> bool:
-            small = narrow_input and shape[0] * shape[1] <= _SMALL
-            return shape not in alike and (shape[1] <= _NARROW or small)
-
-        return {name for name, shape in shapes.items() if len(shape) == 2 and by_columns(shape)}
-
-    def _extended(self, places: Places, shapes: dict[str, Shape], columns: set[str]) -> set[str]:
-        """The inputs of dense layers that get a column of ones; x among them gets a place for it."""
-        found = set()
-        for step in self.records:
-            x, *parameters = step.inputs
-            if step.op == "linear" and x in columns and self._adjacent(*parameters):
-                if x == "x" and x not in places and shapes[x][1] <= _NARROW:
-                    places.add(x, shapes[x])
-                if x in places:
-                    found.add(x)
-        return found
 
 
 def _write(gradients: Buffer, names: dict[str, str], values: dict[str, Any]) -> None:

@@ -194,21 +194,14 @@ _LEAST = 5
 def _one_by_one(engine: Engine, x: Array, y: Array, seconds: float) -> list[tuple[Record, float]]:
     """The calls of a training step with their medians."""
     clock, plan = _Clock(engine.backend), engine.plan(TRAIN, x, y)
-    times: dict[int, list[float]] = {}
-    records: dict[int, Record] = {}
-    rounds, end = 0, perf_counter() + seconds
-    while rounds < _LEAST or perf_counter() < end:
-        place = iter(range(10**9))
-
-        def watcher(record: Record, call: Call, place: Any = place) -> None:
-            index = next(place)
-            records[index] = record
-            times.setdefault(index, []).append(clock.once(call))
-
-        plan.watch(x, y, engine.step, watcher)
+    rounds: list[list[float]] = []
+    end = perf_counter() + seconds
+    while len(rounds) < _LEAST or perf_counter() < end:
+        steps = plan.one_by_one(x, y, engine.step)
+        rounds.append([clock.once(call) for _, call in steps])
         engine.step += 1
-        rounds += 1
-    return [(records[index], statistics.median(times[index])) for index in records]
+    medians = map(statistics.median, zip(*rounds, strict=True))
+    return [(record, median) for (record, _), median in zip(steps, medians, strict=True)]
 
 
 def _flops(record: Record, shape: Callable[[str], Shape]) -> int:

@@ -4,7 +4,7 @@ A value of two axes lies by rows, as products like it best, or by columns. By co
 of long columns, and the column of ones that a product with biases wants is simply the next line of memory.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -14,7 +14,15 @@ from nnxp.ops import ELEMENTWISE, VIEWS
 from nnxp.ops.record import Record
 from nnxp.parameters import Buffer, Layout
 
-__all__ = ["Places", "Workspace", "place"]
+__all__ = ["SMALL", "Places", "Workspace", "columns_of", "extend", "place"]
+
+_NARROW = 16
+"""Values of at most so many features lie by columns. Inputs as narrow are copied to a place beside a column of ones:
+that is cheaper than to add the biases to every output, and to sum the gradient over the batch."""
+
+SMALL = 32_768
+"""In a network with narrow inputs, values of at most so many elements lie by columns too, with ones: for them, calls
+cost more than arithmetic. Larger products are faster by rows. And so few targets are copied."""
 
 
 @dataclass
@@ -116,3 +124,35 @@ def _lives(records: Sequence[Record], wanted: Collection[str]) -> tuple[dict[str
     for name in wanted:
         last_use[owner.get(name, name)] = len(records)
     return owner, last_use
+
+
+def columns_of(records: Sequence[Record], shapes: Mapping[str, Shape]) -> set[str]:
+    """The values that lie by columns. Values of one shape lie alike, so that elementwise ops see one line."""
+    viewed = {name for step in records if step.op in VIEWS for name in (*step.inputs, *step.outputs)}
+    alike = {shapes[name] for name in viewed if name in shapes}
+    narrow_input = prod(shapes["x"][1:]) <= _NARROW
+
+    def by_columns(shape: Shape) -> bool:
+        small = narrow_input and shape[0] * shape[1] <= SMALL
+        return shape not in alike and (shape[1] <= _NARROW or small)
+
+    return {name for name, shape in shapes.items() if len(shape) == 2 and by_columns(shape)}
+
+
+def extend(
+    places: Places,
+    records: Sequence[Record],
+    shapes: Mapping[str, Shape],
+    columns: Collection[str],
+    adjacent: Callable[[str, str], bool],
+) -> set[str]:
+    """The inputs of dense layers that get a column of ones; x among them gets a place for it."""
+    found = set()
+    for step in records:
+        x, *parameters = step.inputs
+        if step.op == "linear" and x in columns and adjacent(*parameters):
+            if x == "x" and x not in places and shapes[x][1] <= _NARROW:
+                places.add(x, shapes[x])
+            if x in places:
+                found.add(x)
+    return found

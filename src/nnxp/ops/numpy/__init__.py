@@ -4,8 +4,8 @@ Each is bound once to its arrays, prepares what it needs (views, constants as 0-
 call to repeat, which allocates nothing. Each equals the reference to the tolerance in
 ``tests/ops/test_numpy_kernels.py``, and ``benchmarks/kernels.py`` prints what it gains.
 
-Arrays may lie in memory row by row or column by column. The plan keeps activations by columns, one after the other:
-then a sum over few classes is a sum of long columns, and a column of ones is the next line of memory.
+Arrays may lie in memory row by row or column by column. The plan keeps narrow activations by columns: then a sum over
+few classes is a sum of long columns, and a column of ones is the next line of memory.
 """
 
 from dataclasses import replace

@@ -25,15 +25,14 @@ def matmul(a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Cal
 
 
 def linear(x: Array, w: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
+    product = matmul(x, w, out=out)
     if out is None or not out.flags.c_contiguous:
-        product = matmul(x, w, out=out)
 
         def plain() -> Array:
             y = product()
             return np.add(y, b, out=y)
 
         return plain
-    product = matmul(x, w, out=out)
     # several rows as one: a ufunc begins anew with every row, which costs as much as some hundred additions
     rows = gcd(out.shape[0], max(_LONG // max(b.size, 1), 1))
     long, repeated = out.reshape(-1, rows * b.size), np.empty((rows, b.size), dtype=b.dtype)

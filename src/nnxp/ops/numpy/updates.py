@@ -1,5 +1,6 @@
 """Updates, in place and in pieces that stay in cache. ``out`` holds the very arrays that are updated."""
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -15,17 +16,13 @@ __all__ = ["adagrad", "adam", "all_finite", "clip_norm", "clip_value", "momentum
 def sgd(
     w: Array, g: Array, learning_rate: Number | float, *, out: Array = None, scratch: Scratch | None = None
 ) -> Call:
-    (w,), rate = owned((w,), out), _Scalar(w, learning_rate)
-    parts = _with_scratch(scratch, 1, w, g)
+    (w,) = owned((w,), out)
 
-    def call() -> Array:
-        rate.read()
-        for wp, gp, step in parts:
-            np.multiply(gp, rate.array, out=step)
-            np.subtract(wp, step, out=wp)
-        return w
+    def piece(rate: Array, w: Array, g: Array, step: Array) -> None:
+        np.multiply(g, rate, out=step)
+        np.subtract(w, step, out=w)
 
-    return call
+    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 1, w, g), w)
 
 
 def momentum(
@@ -38,17 +35,13 @@ def momentum(
     out: tuple[Array, Array] | None = None,
     scratch: Scratch | None = None,
 ) -> Call:
-    (w, v), rate, keep = owned((w, v), out), _Scalar(w, learning_rate), np.asarray(momentum, dtype=w.dtype)
-    parts = _with_scratch(scratch, 1, w, g, v)
+    (w, v), keep = owned((w, v), out), np.asarray(momentum, dtype=w.dtype)
 
-    def call() -> tuple[Array, Array]:
-        rate.read()
-        for wp, gp, vp, step in parts:
-            _velocity(vp, gp, rate.array, keep, step)
-            np.add(wp, vp, out=wp)
-        return w, v
+    def piece(rate: Array, w: Array, g: Array, v: Array, step: Array) -> None:
+        _velocity(v, g, rate, keep, step)
+        np.add(w, v, out=w)
 
-    return call
+    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 1, w, g, v), (w, v))
 
 
 def nesterov(
@@ -61,19 +54,15 @@ def nesterov(
     out: tuple[Array, Array] | None = None,
     scratch: Scratch | None = None,
 ) -> Call:
-    (w, v), rate, keep = owned((w, v), out), _Scalar(w, learning_rate), np.asarray(momentum, dtype=w.dtype)
-    parts = _with_scratch(scratch, 2, w, g, v)
+    (w, v), keep = owned((w, v), out), np.asarray(momentum, dtype=w.dtype)
 
-    def call() -> tuple[Array, Array]:
-        rate.read()
-        for wp, gp, vp, step, ahead in parts:
-            _velocity(vp, gp, rate.array, keep, step)
-            np.multiply(vp, keep, out=ahead)
-            np.subtract(ahead, step, out=ahead)
-            np.add(wp, ahead, out=wp)
-        return w, v
+    def piece(rate: Array, w: Array, g: Array, v: Array, step: Array, ahead: Array) -> None:
+        _velocity(v, g, rate, keep, step)
+        np.multiply(v, keep, out=ahead)
+        np.subtract(ahead, step, out=ahead)
+        np.add(w, ahead, out=w)
 
-    return call
+    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 2, w, g, v), (w, v))
 
 
 def _velocity(v: Array, g: Array, rate: Array, keep: Array, step: Array) -> None:
@@ -136,18 +125,14 @@ def adagrad(
     out: tuple[Array, Array] | None = None,
     scratch: Scratch | None = None,
 ) -> Call:
-    (w, c), rate = owned((w, c), out), _Scalar(w, learning_rate)
-    parts = _with_scratch(scratch, 2, w, g, c)
+    w, c = owned((w, c), out)
 
-    def call() -> tuple[Array, Array]:
-        rate.read()
-        for wp, gp, cp, step, scale in parts:
-            np.multiply(gp, gp, out=step)
-            np.add(cp, step, out=cp)
-            _descend(wp, gp, cp, rate.array, epsilon, step, scale)
-        return w, c
+    def piece(rate: Array, w: Array, g: Array, c: Array, step: Array, scale: Array) -> None:
+        np.multiply(g, g, out=step)
+        np.add(c, step, out=c)
+        _descend(w, g, c, rate, epsilon, step, scale)
 
-    return call
+    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 2, w, g, c), (w, c))
 
 
 def rmsprop(
@@ -161,20 +146,16 @@ def rmsprop(
     out: tuple[Array, Array] | None = None,
     scratch: Scratch | None = None,
 ) -> Call:
-    (w, c), rate = owned((w, c), out), _Scalar(w, learning_rate)
-    parts = _with_scratch(scratch, 2, w, g, c)
+    w, c = owned((w, c), out)
 
-    def call() -> tuple[Array, Array]:
-        rate.read()
-        for wp, gp, cp, step, scale in parts:
-            np.multiply(gp, gp, out=step)
-            np.multiply(step, 1 - rho, out=step)
-            np.multiply(cp, rho, out=cp)
-            np.add(cp, step, out=cp)
-            _descend(wp, gp, cp, rate.array, epsilon, step, scale)
-        return w, c
+    def piece(rate: Array, w: Array, g: Array, c: Array, step: Array, scale: Array) -> None:
+        np.multiply(g, g, out=step)
+        np.multiply(step, 1 - rho, out=step)
+        np.multiply(c, rho, out=c)
+        np.add(c, step, out=c)
+        _descend(w, g, c, rate, epsilon, step, scale)
 
-    return call
+    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 2, w, g, c), (w, c))
 
 
 def _descend(w: Array, g: Array, c: Array, rate: Array, epsilon: float, step: Array, scale: Array) -> None:
@@ -213,14 +194,19 @@ def all_finite(w: Array, *, out: None = None, scratch: Any = None) -> Call:
     return call
 
 
-class _Scalar:
-    """A number that changes from call to call, as a 0-d array: ufuncs take those faster than Python's floats."""
+def _in_pieces(
+    piece: Callable[..., None], learning_rate: Number | float, parts: list[tuple[Array, ...]], result: Any
+) -> Call:
+    """A call that updates piece after piece. The rate is a 0-d array, which ufuncs take faster than Python's floats."""
+    number, rate = Number.of(learning_rate), np.empty((), dtype=parts[0][0].dtype if parts else float)
 
-    def __init__(self, like: Array, value: Number | float) -> None:
-        self._number, self.array = Number.of(value), np.empty((), dtype=like.dtype)
+    def call() -> Any:
+        rate[()] = number.value
+        for part in parts:
+            piece(rate, *part)
+        return result
 
-    def read(self) -> None:
-        self.array[()] = self._number.value
+    return call
 
 
 def _with_scratch(scratch: Scratch | None, count: int, *arrays: Array) -> list[tuple[Array, ...]]:
