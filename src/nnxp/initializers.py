@@ -21,6 +21,7 @@ __all__ = [
     "HeUniform",
     "Initializer",
     "Normal",
+    "Ones",
     "Uniform",
     "Zeros",
     "fans",
@@ -55,6 +56,14 @@ class Zeros(Initializer):
 
     def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
         return np.zeros(shape)
+
+
+@dataclass(frozen=True)
+class Ones(Initializer):
+    """All ones: what scales start from."""
+
+    def sample(self, shape: Shape, generator: "np.random.Generator") -> Array:
+        return np.ones(shape)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,21 @@ from nnxp.layers._recorded import RecordedLayer
 from nnxp.layers.activations import Linear, ReLU, Sigmoid, Softmax, Step, Tanh
 from nnxp.layers.dense import Dense
 from nnxp.layers.dropout import Dropout
+from nnxp.layers.embedding import Embedding
+from nnxp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
 from nnxp.layers.reshape import Flatten
 from nnxp.layers.sequential import Sequential
 
 __all__ = [
+    "BatchNorm",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Layer",
+    "LayerNorm",
     "Linear",
+    "RMSNorm",
     "ReLU",
     "RecordedLayer",
     "Sequential",

@@ -55,6 +55,8 @@ class Layer(ABC):
     input_shape: Shape | None = None
     output_shape: Shape | None = None
     in_model: bool = False
+    index_limit: int | None = None
+    """For a layer that reads indices: how many there are. Its x is integers from 0 to one less, not real numbers."""
 
     def build(self, input_shape: Shape, backend: Backend) -> Shape:
         """Make the parameters for inputs of this shape, on this backend; return the output's shape."""

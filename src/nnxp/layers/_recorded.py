@@ -1,6 +1,6 @@
 """Layers that state their steps as records: what all built-in layers are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, overload
@@ -54,11 +54,13 @@ class RecordedLayer(Layer):
     """A layer that is only names, shapes and records.
 
     Records use local names: ``x``, ``y``, ``dy``, ``dx``; a parameter's name and, for its gradient, the same with ``d``
-    in front; and the names of `constants` and `varying`. Without records the layer is the identity.
+    in front; a statistic's name and, for what it is after a training step, the same with ``next_`` in front; and the
+    names of `constants` and `varying`. Without records the layer is the identity.
     """
 
     _parameters: Segment | None = None
     _gradients: Segment | None = None
+    _statistics: Segment | None = None
     _cache: dict[str, Any] | None = None
     _backend: Backend | None = None
     _step: int = 0
@@ -66,6 +68,10 @@ class RecordedLayer(Layer):
     def specify(self, input_shape: Shape) -> tuple[Shape, dict[str, ParameterSpec]]:
         """The output's shape and the parameters for inputs of this shape; allocates nothing."""
         return input_shape, {}
+
+    def statistics(self, input_shape: Shape) -> dict[str, ParameterSpec]:
+        """What the layer remembers from one training step to the next without learning it, such as running means."""
+        return {}
 
     def forward_records(self, *, training: bool) -> tuple[Record, ...]:
         """The steps from ``x`` to ``y``."""
@@ -85,19 +91,9 @@ class RecordedLayer(Layer):
 
     def build(self, input_shape: Shape, backend: Backend) -> Shape:
         output_shape, specs = self.specify(input_shape)
-        layout = Layout.of([{name: spec.shape for name, spec in specs.items()}], backend.itemsize)
-        names = tuple(specs)
-        self._parameters = Segment(Buffer(layout, backend), "", names)
-        self._gradients = Segment(Buffer(layout, backend), "", names)
-        self._parameters.write(
-            {
-                name: backend.asarray(
-                    spec.initializer.sample(spec.shape, backend.rng.generator(Purpose.INITIALIZE, item=item)),
-                    dtype=backend.dtype,
-                )
-                for item, (name, spec) in enumerate(specs.items())
-            }
-        )
+        self._parameters = _begin(specs, backend)
+        self._gradients = Segment(Buffer(self._parameters.buffer.layout, backend), "", tuple(specs))
+        self._statistics = _begin(self.statistics(input_shape), backend)
         self._backend, self.input_shape, self.output_shape = backend, input_shape, output_shape
         return output_shape
 
@@ -111,6 +107,10 @@ class RecordedLayer(Layer):
         self._parameters, self._gradients = parameters, gradients
         self._backend = parameters.buffer.backend
 
+    def adopt_statistics(self, statistics: Segment) -> None:
+        """Keep the statistics in a model's buffer from now on."""
+        self._statistics = statistics
+
     def parameters(self) -> Arrays:
         return dict(self.segment())
 
@@ -118,15 +118,24 @@ class RecordedLayer(Layer):
         self.segment()
         return dict(self._gradients or {})
 
+    def buffers(self) -> Arrays:
+        return dict(self._statistics or {})
+
+    def load_buffers(self, values: Mapping[str, Array]) -> None:
+        if self._statistics:
+            self._statistics.write(values)
+
     def forward(self, x: Array, *, training: bool = False) -> Array:
         self.segment()
         self.check_input(x)
         moment = Moment(self._step)
-        values = {"x": x, **self.parameters(), **self.constants()}
+        values = {"x": x, **self.parameters(), **self.buffers(), **self.constants()}
         values |= {name: make(moment) for name, make in self.varying().items()}
         values["y"] = x
         run(self.forward_records(training=training), values, self._ops)
         self._cache = values | {"training": training}
+        if training and self._statistics:
+            self._statistics.write({name: values["next_" + name] for name in self._statistics})
         self._step += training
         return values["y"]
 
@@ -153,6 +162,8 @@ class RecordedLayer(Layer):
         program.records += [step.renamed(name) for step in records]
         program.constants |= {name(key): value for key, value in self.constants().items()}
         program.varying |= {name(key): make for key, make in self.varying().items()}
+        if training:
+            program.remembered |= {name("next_" + key): name(key) for key in self.buffers()}
         return name("y") if records else x
 
     def trace_backward(self, program: Program, path: str, dy: str, *, training: bool) -> str:
@@ -160,6 +171,18 @@ class RecordedLayer(Layer):
         name = partial(_global, path, {"x": program.inputs[path], "dy": dy})
         program.records += [step.renamed(name) for step in records]
         return name("dx") if records else dy
+
+
+def _begin(specs: dict[str, ParameterSpec], backend: Backend) -> Segment:
+    """Arrays with their initial values, in a buffer of their own."""
+    layout = Layout.of([{name: spec.shape for name, spec in specs.items()}], backend.itemsize)
+    segment = Segment(Buffer(layout, backend), "", tuple(specs))
+    draws = {
+        name: spec.initializer.sample(spec.shape, backend.rng.generator(Purpose.INITIALIZE, item=item))
+        for item, (name, spec) in enumerate(specs.items())
+    }
+    segment.write({name: backend.asarray(draw, dtype=backend.dtype) for name, draw in draws.items()})
+    return segment
 
 
 def _global(path: str, given: dict[str, str], local: str) -> str:

@@ -79,6 +79,7 @@ ELEMENTWISE = frozenset(
         "dropout",
         "l1_backward",
         "l2_backward",
+        "moving_average",
         "relu",
         "relu_backward",
         "sigmoid",
@@ -130,6 +131,21 @@ class Ops:
     step_backward: Op  # dy, y -> dx: 0
     softmax: Op  # x[…,K] -> y[…,K]: e^x / Σ e^x
     softmax_backward: Op  # dy[…,K], y[…,K] -> dx[…,K]: y·(dy - Σ dy·y)
+
+    # normalization, of features or channels C; ε is inside the root
+    batch_norm: Op  # x[B,…,C], scale[C], offset[C], ε -> y[B,…,C], mean[C], variance[C]
+    batch_norm_backward: Op  # dy, x, mean, variance, scale, ε -> dx, dscale[C], doffset[C]
+    fixed_norm: Op  # x, mean, variance, scale, offset, ε -> y: scale·(x - mean) / √(variance + ε) + offset
+    fixed_norm_backward: Op  # dy, x, mean, variance, scale, ε -> dx, dscale[C], doffset[C]
+    layer_norm: Op  # x[B,…,C], scale[C], offset[C], ε -> y: the same, with mean and variance of each row
+    layer_norm_backward: Op  # dy, x, scale, ε -> dx, dscale[C], doffset[C]
+    rms_norm: Op  # x[B,…,C], scale[C], ε -> y: scale·x / √(mean x² + ε)
+    rms_norm_backward: Op  # dy, x, scale, ε -> dx, dscale[C]
+    moving_average: Op  # a, b, μ -> μ·a + (1 - μ)·b
+
+    # vectors for indices
+    embedding: Op  # x[B,…] (integers), w[V,D] -> y[B,…,D]: w[x]
+    embedding_gradient: Op  # dy[B,…,D], x[B,…], w[V,D] -> dw[V,D]: Σ dy where x = v
 
     # losses, summed and divided by D; y is [B,O], or for classes [B] or [B,K]
     squared_error: Op  # p, y, D -> loss[]: Σ (p - y)² / D

@@ -50,13 +50,15 @@ class Moment:
 class Program:
     """Records in order; ``constants`` hold for every run, ``varying`` are functions of the moment.
 
-    ``inputs`` remembers, for each layer's path, which value it read, because backward passes need it again.
+    ``inputs`` remembers, for each layer's path, which value it read, because backward passes need it again;
+    ``remembered`` is what layers remember of a training step: a value's name, and that of the statistic it replaces.
     """
 
     records: list[Record] = field(default_factory=list)
     constants: dict[str, Any] = field(default_factory=dict)
     varying: dict[str, Callable[[Moment], Any]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    remembered: dict[str, str] = field(default_factory=dict)
 
 
 def results(record: Record, returned: Any) -> Iterator[tuple[str, Any]]:

@@ -5,15 +5,17 @@ import warnings
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from nnxp import _check
 from nnxp._types import Array
 from nnxp._values import first_bad, numbers
-from nnxp.backend import Backend
+from nnxp.backend import Backend, namespace_of
 from nnxp.data import Scaling
-from nnxp.errors import ConversionWarning, DataError, ShapeError
+from nnxp.errors import ConfigurationError, ConversionWarning, DataError, DtypeError, ShapeError
 from nnxp.layers import Layer
 
-__all__ = ["Door", "check_finite", "convert_features"]
+__all__ = ["Door", "check_values", "convert_features"]
 
 
 class Door:
@@ -57,6 +59,8 @@ def convert_features(
         raise DataError(f"{owner} expected at least one row in x, got shape {_check.shape(raw)}: the data is empty.")
     if owner.input_shape is not None:
         owner.check_input(raw)
+    if owner.index_limit is not None:
+        return _indices(raw, owner, backend, scaling), False
     features = backend.asarray(raw if scaling is None else scaling.apply(raw))
     if features.dtype == backend.dtype:
         return features, False
@@ -71,8 +75,23 @@ def convert_features(
     return backend.xp.astype(features, backend.dtype), True
 
 
-def check_finite(x: Array, owner: Layer, backend: Backend) -> None:
-    """Raise unless all features are finite."""
+def _indices(raw: Any, owner: Layer, backend: Backend, scaling: Scaling | None) -> Array:
+    """Features that are indices, in the backend's integer type."""
+    if scaling is not None:
+        raise ConfigurationError(f"{owner} reads indices, which cannot be scaled; leave input_scaling away.")
+    if not (namespace_of(raw) or np).isdtype(raw.dtype, "integral"):
+        raise DtypeError(
+            f"{owner} expected indices x of an integer dtype, got {_check.dtype_name(raw.dtype)}; number words or "
+            "categories from 0."
+        )
+    return backend.asarray(raw, dtype=backend.integer_dtype)
+
+
+def check_values(x: Array, owner: Layer, backend: Backend) -> None:
+    """Raise unless all features are finite, or indices that the owner has."""
+    if owner.index_limit is not None:
+        _check_indices(x, owner, owner.index_limit, backend)
+        return
     with backend.quiet():
         good = bool(backend.ops.all_finite(x))
     if not good:
@@ -82,6 +101,16 @@ def check_finite(x: Array, owner: Layer, backend: Backend) -> None:
         raise DataError(
             f"{owner} expected finite values in x, got {value} at x{place} ({bad} of {prod(finite.shape)} are NaN or "
             "infinite); drop those rows, or fill them in before training."
+        )
+
+
+def _check_indices(x: Array, owner: Layer, limit: int, backend: Backend) -> None:
+    good = (x >= 0) & (x < limit)
+    if not bool(backend.xp.all(good)):
+        place, value = first_bad(good, x, backend)
+        raise DataError(
+            f"{owner} expected indices in 0..{limit - 1}, got {value} at x{place}; number them from 0, or give it more "
+            "rows."
         )
 
 

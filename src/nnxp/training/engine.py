@@ -23,14 +23,22 @@ __all__ = ["Engine", "Snapshot"]
 _PLANS = 16
 """Plans that are kept; the one not used for longest goes first, with its workspace."""
 
-TRAIN = Mode(training=True, loss=True, gradients=True, predictions=False, update=True)
-TRAIN_WITH_METRICS = Mode(training=True, loss=True, gradients=True, predictions=True, update=True)
+TRAIN = Mode(training=True, loss=True, gradients=True, predictions=False, update=True, remembers=True)
+TRAIN_WITH_METRICS = Mode(training=True, loss=True, gradients=True, predictions=True, update=True, remembers=True)
 GRADIENTS = Mode(training=True, loss=True, gradients=True, predictions=False)
-TRY = Mode(training=True, loss=True, gradients=False, predictions=False)
-TRY_WITH_METRICS = Mode(training=True, loss=True, gradients=False, predictions=True)
+TRY = Mode(training=True, loss=True, gradients=False, predictions=False, remembers=True)
+TRY_WITH_METRICS = Mode(training=True, loss=True, gradients=False, predictions=True, remembers=True)
 EVALUATE = Mode(training=False, loss=True, gradients=False, predictions=True)
 PREDICT = Mode(training=False, loss=False, gradients=False, predictions=True)
 STILL_GRADIENTS = Mode(training=False, loss=True, gradients=True, predictions=False)
+
+
+@dataclass
+class Remembered:
+    """What layers remember without training it: the statistics, and the buffers of the user's own layers by path."""
+
+    statistics: Array
+    buffers: dict[str, Arrays]
 
 
 @dataclass
@@ -38,7 +46,7 @@ class Snapshot:
     """What training changes, as it was: flat buffers, what layers remember, the number of updates, the optimizer."""
 
     flats: dict[str, Array]
-    remembered: dict[str, Arrays]
+    remembered: Remembered
     step: int
     optimizer: Optimizer
     optimizer_start: int
@@ -55,13 +63,13 @@ class Engine:
         self.planned = True
         self._leaves = list(root.leaves())
         # a leaf that never says what it remembers does not: most have nothing, and are not asked in every epoch
-        self._remembering = [(path, leaf) for path, leaf in self._leaves if type(leaf).buffers is not Layer.buffers]
+        own = [(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)]
+        self._remembering = [(path, leaf) for path, leaf in own if type(leaf).buffers is not Layer.buffers]
         values = {path: leaf.parameters() for path, leaf in self._leaves}
-        layout = Layout.of(
-            [{join(path, n): _check.shape(a) for n, a in arrays.items()} for path, arrays in values.items()],
-            backend.itemsize,
-        )
+        remembered = {path: leaf.buffers() for path, leaf in self._leaves if isinstance(leaf, RecordedLayer)}
+        layout = _layout(values, backend)
         self.parameters, self.gradients = Buffer(layout, backend), Buffer(layout, backend)
+        self.statistics = Buffer(_layout(remembered, backend), backend)
         self._scratch = backend.ops.scratch()
         kernel = backend.ops.kernels.get("all_finite")
         self._all_finite = (
@@ -69,7 +77,8 @@ class Engine:
         )
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         self.use(optimizer)
-        self.parameters.write({join(path, n): a for path, arrays in values.items() for n, a in arrays.items()})
+        self.parameters.write(_flat(values))
+        self.statistics.write(_flat(remembered))
         self._hand_out(self._leaves)
 
     def use(self, optimizer: Optimizer) -> None:
@@ -126,6 +135,7 @@ class Engine:
                 self.backend,
                 self.parameters,
                 self.gradients,
+                self.statistics,
                 divisor=self.loss.divisor((x.shape[0], *self.output_shape)),
                 buffers=self.planned,
                 update=self._update if mode.update else None,
@@ -196,16 +206,20 @@ class Engine:
         for path, leaf in leaves:
             names, prefix = tuple(leaf.parameters()), join(path, "")
             leaf.adopt(Segment(self.parameters, prefix, names), Segment(self.gradients, prefix, names))
+            if isinstance(leaf, RecordedLayer):
+                leaf.adopt_statistics(Segment(self.statistics, prefix, tuple(leaf.buffers())))
 
-    def remembered(self) -> dict[str, Arrays]:
-        """Copies of what layers remember without training it, by the layer's path."""
+    def remembered(self) -> Remembered:
+        """Copies of what layers remember without training it."""
         copy = self.backend.xp.asarray
-        return {path: {n: copy(a, copy=True) for n, a in leaf.buffers().items()} for path, leaf in self._remembering}
+        own = {path: {n: copy(a, copy=True) for n, a in leaf.buffers().items()} for path, leaf in self._remembering}
+        return Remembered(self.statistics.copy(), own)
 
-    def remember(self, remembered: Mapping[str, Arrays]) -> None:
+    def remember(self, remembered: Remembered) -> None:
         """Let layers remember this."""
+        self.statistics.replace(remembered.statistics)
         for path, leaf in self._remembering:
-            leaf.load_buffers(remembered[path])
+            leaf.load_buffers(remembered.buffers[path])
 
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of what training changes; ``into`` lends its memory, and is what comes back."""
@@ -214,7 +228,7 @@ class Engine:
             return Snapshot(flats, self.remembered(), self.step, self.optimizer, self.optimizer_start)
         for flat, buffer in zip(into.flats.values(), self._trained.values(), strict=True):
             flat[...] = buffer.flat
-        if self._remembering:
+        if self._remembering or self.statistics:
             into.remembered = self.remembered()
         into.step, into.optimizer_start = self.step, self._update.start
         return into
@@ -256,3 +270,15 @@ class Engine:
         """Take host arrays as the optimizer's slots."""
         for slot, arrays in state.items():
             self.slots[slot].write({k: self.backend.asarray(a, dtype=self.backend.dtype) for k, a in arrays.items()})
+
+
+def _layout(arrays: Mapping[str, Arrays], backend: Backend) -> Layout:
+    """The layout of arrays by path and name: each path a group."""
+    return Layout.of(
+        [{join(path, n): _check.shape(a) for n, a in group.items()} for path, group in arrays.items()],
+        backend.itemsize,
+    )
+
+
+def _flat(arrays: Mapping[str, Arrays]) -> Arrays:
+    return {join(path, n): a for path, group in arrays.items() for n, a in group.items()}

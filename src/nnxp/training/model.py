@@ -16,7 +16,7 @@ from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
 from nnxp.training.callbacks import Callback
-from nnxp.training.door import Door, check_finite, convert_features
+from nnxp.training.door import Door, check_values, convert_features
 from nnxp.training.engine import GRADIENTS, PREDICT, STILL_GRADIENTS, Engine
 from nnxp.training.history import History
 from nnxp.training.loop import Fit, evaluate, slices
@@ -365,7 +365,7 @@ class Model:
             if features is x and self._engine is not None:
                 self._door.remember(x)
         if values:
-            check_finite(features, self._first, self.backend)
+            check_values(features, self._first, self.backend)
         if self._engine is None:
             self.build(_check.shape(features)[1:])
         return features
@@ -385,7 +385,7 @@ class Model:
             features = self._features(x, values=False)
             targets = self._targets(y, features.shape[0], values=False)
             if not self.engine.seen(features, targets):
-                check_finite(features, self._first, self.backend)
+                check_values(features, self._first, self.backend)
                 self._targets(targets, features.shape[0], values=True)
             if features is x and targets is y:
                 self._door.remember(x, y)

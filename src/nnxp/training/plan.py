@@ -37,6 +37,7 @@ class Plan:
         backend: Backend,
         parameters: Buffer,
         gradients: Buffer,
+        statistics: Buffer,
         *,
         divisor: float = 1.0,
         buffers: bool = True,
@@ -44,17 +45,18 @@ class Plan:
         scratch: Any = None,
     ) -> None:
         self.network, self.backend = network, backend
-        self.parameters, self.gradients = parameters, gradients
+        self.parameters, self.gradients, self.statistics = parameters, gradients, statistics
         self.records = network.program.records
         self.workspace: Workspace | None = None
         self._update, self._scratch = update, scratch
         self._constants: dict[str, Any] = {**network.program.constants, "divisor": divisor}
-        self._standing: dict[str, Any] = self._constants | (dict(parameters) if backend.writable else {})
+        state = {**parameters, **statistics}
+        self._standing: dict[str, Any] = self._constants | (state if backend.writable else {})
         self._values = dict(self._standing)
         self._varying, self._outputs = tuple(network.program.varying.items()), tuple(network.outputs.items())
         self._x: Array | None = None
         self._y: Array | None = None
-        self._moving = not backend.writable  # parameters are new arrays after each update
+        self._moving = not backend.writable  # parameters and statistics are new arrays after each update
         self._unbound = buffers and backend.writable
         self._places: dict[str, Array] = {}
         self._calls: list[Call] = []
@@ -96,6 +98,7 @@ class Plan:
                 self._bind()
         if self._moving:
             values |= self.parameters
+            values |= self.statistics
         if self._varying:
             moment = Moment(step)
             for name, make in self._varying:
@@ -153,7 +156,8 @@ class Plan:
                 self._append(step, self._by_name(step))
                 self._passing += unplaced
         self._passing = [name for name in self._passing if name not in self.network.outputs.values()]
-        self._write_gradients(fixed)
+        self._write(self.gradients, {name: key for key, name in self.network.gradients.items()}, fixed)
+        self._write(self.statistics, self.network.remembered, fixed)
         if self._update is not None:
             for step, call in zip(self._update.records, self._update.calls, strict=True):
                 self._append(step, call)
@@ -193,12 +197,12 @@ class Plan:
         self._listed.append(step)
         self._single.append(call)
 
-    def _write_gradients(self, fixed: set[str]) -> None:
-        """A call that copies into the gradients' buffer what the calls before it did not write there."""
+    def _write(self, buffer: Buffer, keys: dict[str, str], fixed: set[str]) -> None:
+        """A call that copies into a buffer, by their keys, the values that the calls before it did not write there."""
         there = fixed.union(*(parts(name) for name in fixed))
-        loose = {key: name for key, name in self.network.gradients.items() if name not in there}
+        loose = {key: name for name, key in keys.items() if name not in there}
         if loose:
-            write = partial(_write, self.gradients, loose, self._values)
+            write = partial(_write, buffer, loose, self._values)
             self._append(Record("copy", tuple(loose.values()), tuple(loose.values())), write)
 
     # -- binding
@@ -211,8 +215,10 @@ class Plan:
             return
         targets, wanted = self.network.targets, self.network.outputs.values()
         self._places = {name: self.gradients[key] for name, key in targets.items()}
-        shapes = self._shapes()
-        places = place(self.records, shapes, ops.honours, elsewhere=targets, wanted=wanted)
+        shapes = self._shapes()  # before statistics have places: the empty batch must not be remembered
+        remembered = self.network.remembered
+        self._places |= {name: self.statistics[key] for name, key in remembered.items()}
+        places = place(self.records, shapes, ops.honours, elsewhere={*targets, *remembered}, wanted=wanted)
         columns = columns_of(self.records, shapes) if ops.kernels else set()
         records: list[Record] = self.records
         extended = extend(places, self.records, shapes, columns, self._adjacent)
@@ -287,8 +293,8 @@ class Plan:
         return self.gradients.joint(targets[first], targets[second]) if {first, second} <= targets.keys() else None
 
 
-def _write(gradients: Buffer, names: dict[str, str], values: dict[str, Any]) -> None:
-    gradients.write({key: values[name] for key, name in names.items()})
+def _write(buffer: Buffer, names: dict[str, str], values: dict[str, Any]) -> None:
+    buffer.write({key: values[name] for key, name in names.items()})
 
 
 def _unready() -> None:

@@ -45,6 +45,8 @@ class Mode:
     predictions: bool
     update: bool = False
     """Whether the optimizer's update follows."""
+    remembers: bool = False
+    """Whether layers remember what they saw (BatchNorm its running statistics)."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ class Network:
     """A parameter's key (``0.weights``) to the value that is its gradient, penalty included."""
     targets: dict[str, str]
     """A value that lies in the gradients' buffer, to the key of its place there."""
+    remembered: dict[str, str]
+    """A value that lies in the statistics' buffer, to the key of its place there."""
 
 
 def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool) -> Network:
@@ -81,8 +85,9 @@ def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool) -> Network:
         _compute_from_logits(program, y_pred)
         outputs["loss"] = _penalize(program, root, gradients, targets)
     records = _fuse(program.records) if fused else program.records
-    program.records = _prune(records, {*outputs.values(), *gradients.values()})
-    return Network(program, outputs, gradients, targets)
+    remembered = program.remembered if mode.remembers else {}
+    program.records = _prune(records, {*outputs.values(), *gradients.values(), *remembered})
+    return Network(program, outputs, gradients, targets, remembered)
 
 
 def _rename(**names: str) -> Callable[[str], str]:
