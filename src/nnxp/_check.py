@@ -1,6 +1,6 @@
 """Checks of arguments. Each returns the value it checked, so that a check reads as an assignment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -15,6 +15,7 @@ __all__ = [
     "fraction",
     "non_negative",
     "non_negative_int",
+    "numbers",
     "one_line",
     "positive",
     "positive_int",
@@ -78,6 +79,13 @@ def fraction(owner: str, name: str, value: Any) -> float:
     if not 0 <= number < 1:
         raise ConfigurationError(f"{owner}: {name} must be a number in [0, 1), got {value!r}.")
     return number
+
+
+def numbers(owner: str, name: str, values: Any) -> tuple[float, ...]:
+    """``values`` as a tuple of at least one finite float of at least 0."""
+    if not isinstance(values, Iterable) or isinstance(values, str | Mapping) or not (items := tuple(values)):
+        raise ConfigurationError(f"{owner}: {name} must be a list of numbers, got {values!r}.")
+    return tuple(non_negative(owner, f"every number in {name}", item) for item in items)
 
 
 def choice(owner: str, name: str, value: Any, options: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from nnxp._values import first_bad, numbers
 from nnxp.backend import Backend, namespace_of
 from nnxp.errors import DataError, DtypeError, ShapeError
 
-__all__ = ["class_targets", "probability_targets", "real_targets"]
+__all__ = ["class_targets", "probability_targets", "real_targets", "sample_weights"]
 
 _ROW_SUM_TOLERANCE = 1e-3
 
@@ -67,6 +67,18 @@ def real_targets(owner: str, y: Any, expected: Shape, backend: Backend, *, value
     if values:
         _require(owner, "y", backend.xp.isfinite(y), y, "finite values", "drop or fill those rows", backend)
     return y
+
+
+def sample_weights(weights: Any, samples: int, backend: Backend, *, values: bool) -> Array:
+    """One finite weight of at least 0 for each sample, in the model's dtype."""
+    weights = numbers("sample_weight", "weights", weights)
+    if shape(weights) != (samples,):
+        raise ShapeError(f"sample_weight expected shape ({samples},), one number a sample, got {shape(weights)}.")
+    weights = backend.asarray(weights, dtype=backend.dtype)
+    if values:
+        good = backend.xp.isfinite(weights) & (weights >= 0)
+        _require("fit", "sample_weight", good, weights, "finite numbers of at least 0", "check the weights", backend)
+    return weights
 
 
 def _class_rows(owner: str, y: Array, backend: Backend, *, values: bool) -> Array:

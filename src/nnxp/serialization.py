@@ -270,7 +270,7 @@ def _check_declared(layer: Layer, path: str, shape: Shape, shapes: Mapping[str, 
         output, specs = layer.specify(shape)
     except ShapeError as error:
         raise FileFormatError(f"A layer needs another input than the file declares: {error}") from error
-    for name, spec in specs.items():
+    for name, spec in {**specs, **layer.statistics(shape)}.items():
         key = join(path, name)
         if shapes.get(key) != spec.shape:
             raise FileFormatError(f"{layer} needs {key} of shape {spec.shape}, the file holds {shapes.get(key)}.")

@@ -163,6 +163,39 @@ class Ops:
     binary_crossentropy_from_logits_backward: Op  # z, y, D -> dz: (σ(z) - y) / D
     sigmoid_binary_crossentropy: Op  # z, y, D -> p, loss[], dz
 
+    weighted_binary_crossentropy: Op  # p, y, r, D -> loss[]: -Σ (r·y·log p + (1 - y)·log(1 - p)) / D
+    weighted_binary_crossentropy_backward: Op  # p, y, r, D -> dp: -(r·y / p - (1 - y) / (1 - p)) / D
+    weighted_binary_crossentropy_from_logits: Op  # z, y, r, D -> loss[]: the same of p = σ(z)
+    weighted_binary_crossentropy_from_logits_backward: Op  # z, y, r, D -> dz: ((1 + (r - 1)·y)·σ(z) - r·y) / D
+    kl_divergence: Op  # p[B,K], y, D -> loss[]: Σ y·log(y / p) / D
+    kl_divergence_backward: Op  # p[B,K], y, D -> dp[B,K]: -y / p / D
+    kl_divergence_from_logits: Op  # z[B,K], y, D -> loss[]: Σ y·(log y + log Σ e^z - z) / D
+    kl_divergence_from_logits_backward: Op  # z[B,K], y, D -> dz[B,K]: (softmax z - y) / D
+    huber: Op  # p, y, δ, D -> loss[]: Σ h(p - y) / D, h(e) = e²/2 where |e| <= δ, else δ·(|e| - δ/2)
+    huber_backward: Op  # p, y, δ, D -> dp: p - y, kept within ± δ, / D
+    log_cosh: Op  # p, y, D -> loss[]: Σ log cosh(p - y) / D
+    log_cosh_backward: Op  # p, y, D -> dp: tanh(p - y) / D
+    hinge: Op  # p, y, D -> loss[]: Σ max(0, 1 - (2·y - 1)·p) / D
+    hinge_backward: Op  # p, y, D -> dp: -(2·y - 1) / D where the margin is below 1
+
+    # losses of each sample, and weights of samples and classes
+    squared_error_rows: Op  # p, y -> [B]
+    absolute_error_rows: Op  # p, y -> [B]
+    categorical_crossentropy_rows: Op  # p[B,K], y -> [B]
+    categorical_crossentropy_from_logits_rows: Op  # z[B,K], y -> [B]
+    binary_crossentropy_rows: Op  # p, y -> [B]
+    binary_crossentropy_from_logits_rows: Op  # z, y -> [B]
+    weighted_binary_crossentropy_rows: Op  # p, y, r -> [B]
+    weighted_binary_crossentropy_from_logits_rows: Op  # z, y, r -> [B]
+    kl_divergence_rows: Op  # p[B,K], y -> [B]
+    kl_divergence_from_logits_rows: Op  # z[B,K], y -> [B]
+    huber_rows: Op  # p, y, δ -> [B]
+    log_cosh_rows: Op  # p, y -> [B]
+    hinge_rows: Op  # p, y -> [B]
+    weighted_sum: Op  # rows[B], w[B], D -> loss[]: Σ w·rows / D
+    scale_rows: Op  # dp[B,…], w[B] -> dp: w·dp
+    soft_targets: Op  # y, w[K], s -> t[B,K]: w·((1 - s)·y + s / K), y as rows of probabilities
+
     # penalties; a backward adds to the gradient that is there
     l1: Op  # w, λ -> penalty[]: λ·Σ |w|
     l1_backward: Op  # dw, w, λ -> dw: dw + λ·sign w

@@ -10,7 +10,7 @@ from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend, Purpose
 from nnxp.layers import Layer, RecordedLayer
 from nnxp.layers._base import join
-from nnxp.losses import Loss
+from nnxp.losses import Loss, on_backend
 from nnxp.ops.record import run
 from nnxp.optimizers import GradientOptimizer, Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
@@ -93,23 +93,25 @@ class Engine:
 
     # -- running
 
-    def train(self, x: Array, y: Array, *, predictions: bool = False) -> dict[str, Any]:
+    def train(
+        self, x: Array, y: Array, sample_weight: Array | None = None, *, predictions: bool = False
+    ) -> dict[str, Any]:
         """One update on one batch; returns ``loss``, ``data_loss`` and perhaps ``y_pred``, from before the update."""
         if self.optimizer.needs_gradient:
-            results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y)
+            results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y, sample_weight)
             self._tell_layers()
         else:
-            results = self._search(TRY_WITH_METRICS if predictions else TRY, x, y)
+            results = self._search(TRY_WITH_METRICS if predictions else TRY, x, y, sample_weight)
         self.step += 1
         return results
 
-    def run(self, mode: Mode, x: Array, y: Array | None = None) -> dict[str, Any]:
+    def run(self, mode: Mode, x: Array, y: Array | None = None, sample_weight: Array | None = None) -> dict[str, Any]:
         """Run the plan of a mode; gradients, where it makes them, are left in `gradients`."""
-        key = (mode, x.shape, None if y is None else y.shape)
+        key = (mode, x.shape, None if y is None else y.shape, sample_weight is None)
         if key != self._recent:
             self._current = self._find(key, x)
             self._recent = key
-        return self._current.run(x, y, self.step)
+        return self._current.run(x, y, self.step, sample_weight)
 
     def release(self, mode: Mode | None = None) -> None:
         """Let plans (of one mode) go of the arrays that they were given last."""
@@ -117,26 +119,28 @@ class Engine:
             if mode is None or key[0] is mode:
                 plan.release()
 
-    def seen(self, x: Array, y: Array) -> bool:
+    def seen(self, x: Array, y: Array, sample_weight: Array | None = None) -> bool:
         """Whether a training plan for arrays like these is there already."""
-        return (TRAIN if self.optimizer.needs_gradient else TRY, x.shape, y.shape) in self._plans
+        mode = TRAIN if self.optimizer.needs_gradient else TRY
+        return (mode, x.shape, y.shape, sample_weight is None) in self._plans
 
     def plan(self, mode: Mode, x: Array, y: Array) -> Plan:
         """The plan of a mode for arrays of these shapes."""
-        return self._find((mode, x.shape, y.shape), x)
+        return self._find((mode, x.shape, y.shape, True), x)
 
     def _find(self, key: tuple[Any, ...], x: Array) -> Plan:
-        """The plan for a mode and the shapes of x and y; these also tell the kinds of targets apart."""
+        """The plan for a mode, the shapes of x and y (these also tell the kinds of targets apart), and no weights."""
         plan = self._plans.get(key)
         if plan is None:
             mode: Mode = key[0]
+            constants = self.loss.constants((x.shape[0], *self.output_shape)) if mode.loss else {}
             plan = Plan(
-                write(self.root, self.loss, mode, fused=self.planned),
+                write(self.root, self.loss, mode, fused=self.planned, weighted=not key[-1]),
                 self.backend,
                 self.parameters,
                 self.gradients,
                 self.statistics,
-                divisor=self.loss.divisor((x.shape[0], *self.output_shape)),
+                constants=on_backend(constants, self.backend),
                 buffers=self.planned,
                 update=self._update if mode.update else None,
                 scratch=self._scratch,
@@ -147,7 +151,7 @@ class Engine:
         self._plans.move_to_end(key)
         return plan
 
-    def _search(self, mode: Mode, x: Array, y: Array) -> dict[str, Any]:
+    def _search(self, mode: Mode, x: Array, y: Array, sample_weight: Array | None) -> dict[str, Any]:
         """One update without gradients; returns the results of the parameters before it."""
         ops, w, noise = self.backend.ops, self.parameters.copy(), Buffer(self.parameters.layout, self.backend)
         noise.write(self._noise())
@@ -156,11 +160,11 @@ class Engine:
         candidate, remembered = values["candidate"], self.remembered()
         self._replace_parameters(candidate)
         try:
-            candidate_loss = self.run(TRY, x, y)["loss"]
+            candidate_loss = self.run(TRY, x, y, sample_weight)["loss"]
         finally:  # neither an error nor what layers remember of the candidate leaves a trace
             self._replace_parameters(w)
             self.remember(remembered)
-        results = self.run(mode, x, y)  # after the candidate's run, which may use the same workspace
+        results = self.run(mode, x, y, sample_weight)  # after the candidate's run, which may use the same workspace
         self._replace_parameters(ops.keep_better(w, candidate, results["loss"], candidate_loss))
         return results
 

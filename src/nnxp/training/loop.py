@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, prod
-from typing import Any
+from typing import Any, TypeAlias
 
 from nnxp._types import Array
 from nnxp.backend import Backend, Purpose
@@ -15,7 +15,7 @@ from nnxp.training.history import History
 from nnxp.training.interrupt import Interrupt, deferred_interrupt
 from nnxp.training.progress import Progress
 
-__all__ = ["Batches", "Fit", "evaluate", "slices"]
+__all__ = ["Batches", "Data", "Fit", "evaluate", "slices"]
 
 
 def slices(samples: int, batch_size: int | None) -> list[slice]:
@@ -67,50 +67,63 @@ class _Tally:
         return sum(self.engine.backend.read(column))
 
 
-def evaluate(engine: Engine, metrics: Sequence[Metric], x: Array, y: Array, batch_size: int | None) -> dict[str, float]:
+Data: TypeAlias = tuple[Array, Array, Array | None]
+"""Features, targets, and perhaps a weight for each sample."""
+
+
+def evaluate(engine: Engine, metrics: Sequence[Metric], data: Data, batch_size: int | None) -> dict[str, float]:
     """Loss and metrics of a data set, whatever the batches: the penalty counts once."""
     tally = _Tally(engine, metrics)
-    for part in slices(x.shape[0], batch_size):
-        tally.add(engine.run(EVALUATE, x[part, ...], y[part, ...]), y[part, ...])
+    for part in slices(data[0].shape[0], batch_size):
+        x, y, weights = _part(data, part)
+        tally.add(engine.run(EVALUATE, x, y, weights), y)
     engine.release(EVALUATE)
     return tally.read(penalty_once=True)
+
+
+def _part(data: Data, part: slice) -> Data:
+    x, y, weights = data
+    return x[part, ...], y[part, ...], None if weights is None else weights[part]
 
 
 class Batches:
     """The batches of each epoch. Shuffled ones are gathered into the same memory each time, where a kernel does it."""
 
-    def __init__(self, engine: Engine, x: Array, y: Array, batch_size: int | None, *, shuffle: bool) -> None:
-        self._engine, self._x, self._y = engine, x, y
-        self._parts = slices(x.shape[0], batch_size)
+    def __init__(self, engine: Engine, data: Data, batch_size: int | None, *, shuffle: bool) -> None:
+        self._engine, self._data = engine, data
+        self._parts = slices(data[0].shape[0], batch_size)
         self._shuffle = shuffle and batch_size is not None
-        self._fixed = [(x, y)] if len(self._parts) == 1 else [(x[part, ...], y[part, ...]) for part in self._parts]
-        self._buffers: dict[int, tuple[Array | None, Array | None]] = {}
+        self._fixed = [data] if len(self._parts) == 1 else [_part(data, part) for part in self._parts]
+        self._buffers: dict[int, list[Array | None]] = {}
 
-    def of_epoch(self) -> Iterable[tuple[Array, Array]]:
+    def of_epoch(self) -> Iterable[Data]:
         """The batches in their order, or in a new one."""
         return self._shuffled() if self._shuffle else self._fixed
 
-    def _shuffled(self) -> Iterator[tuple[Array, Array]]:
+    def _shuffled(self) -> Iterator[Data]:
         backend = self._engine.backend
-        order = backend.rng.generator(Purpose.SHUFFLE, step=self._engine.step).permutation(self._x.shape[0])
+        order = backend.rng.generator(Purpose.SHUFFLE, step=self._engine.step).permutation(self._data[0].shape[0])
         order = backend.asarray(order, dtype=backend.integer_dtype)
-        take = backend.ops.take_rows
         for part in self._parts:
-            x_buffer, y_buffer = self._room(part.stop - part.start)
-            yield take(self._x, order[part], out=x_buffer), take(self._y, order[part], out=y_buffer)
+            room = self._room(part.stop - part.start)
+            x, y, weights = map(self._take, self._data, (order[part],) * len(room), room)
+            yield x, y, weights
 
-    def _room(self, rows: int) -> tuple[Array | None, Array | None]:
+    def _take(self, array: Array | None, rows: Array, buffer: Array | None) -> Array:
+        return None if array is None else self._engine.backend.ops.take_rows(array, rows, out=buffer)
+
+    def _room(self, rows: int) -> list[Array | None]:
         if rows not in self._buffers:
-            backend = self._engine.backend
-            room = "take_rows" in backend.ops.honours
-            self._buffers[rows] = _like(self._x, rows, backend, room), _like(self._y, rows, backend, room)
+            self._buffers[rows] = [_like(array, rows, self._engine.backend) for array in self._data]
         return self._buffers[rows]
 
 
-def _like(a: Array, rows: int, backend: Backend, room: bool) -> Array | None:
+def _like(a: Array | None, rows: int, backend: Backend) -> Array | None:
     """An array of so many rows like those of a; None where nothing writes into it."""
+    if a is None or "take_rows" not in backend.ops.honours:
+        return None
     shape = (rows, *a.shape[1:])
-    return backend.xp.reshape(backend.zeros(prod(shape), dtype=a.dtype), shape) if room else None
+    return backend.xp.reshape(backend.zeros(prod(shape), dtype=a.dtype), shape)
 
 
 @dataclass
@@ -120,9 +133,8 @@ class Fit:
     model: Any
     engine: Engine
     metrics: Sequence[Metric]
-    x: Array
-    y: Array
-    validation: tuple[Array, Array] | None
+    data: Data
+    validation: Data | None
     epochs: int
     batch_size: int | None
     shuffle: bool
@@ -137,7 +149,7 @@ class Fit:
             with self.engine.backend.quiet(), deferred_interrupt() as interrupt, progress:
                 for callback in self.callbacks:
                     callback.on_train_begin(self.model)
-                batches = Batches(self.engine, self.x, self.y, self.batch_size, shuffle=self.shuffle)
+                batches = Batches(self.engine, self.data, self.batch_size, shuffle=self.shuffle)
                 for epoch in range(self.epochs):
                     logs = self._epoch(epoch, batches, progress, interrupt)
                     kept = self.engine.snapshot(into=kept)
@@ -161,15 +173,15 @@ class Fit:
 
     def _epoch(self, epoch: int, batches: Batches, progress: Progress, interrupt: Interrupt) -> dict[str, float]:
         tally, engine, predictions = _Tally(self.engine, self.metrics), self.engine, bool(self.metrics)
-        for x, y in batches.of_epoch():
-            tally.add(engine.train(x, y, predictions=predictions), y)
+        for x, y, weights in batches.of_epoch():
+            tally.add(engine.train(x, y, weights, predictions=predictions), y)
             progress.batch_done()
             interrupt.raise_if_requested()
         logs = tally.read(penalty_once=False)
         if not isfinite(logs["loss"]) or not engine.all_finite():
             raise TrainingError(self._diverged(epoch, logs["loss"]))
         if self.validation is not None:
-            validation = evaluate(engine, self.metrics, *self.validation, self.batch_size)
+            validation = evaluate(engine, self.metrics, self.validation, self.batch_size)
             logs |= {"val_" + name: value for name, value in validation.items()}
         return logs
 

@@ -7,19 +7,20 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from nnxp import _check, metrics
+from nnxp._targets import sample_weights
 from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend, Rng, backend_of, get_backend
 from nnxp.data import Scaling
 from nnxp.errors import ConfigurationError, DataError, DtypeError, NnxpError, NotBuiltError, ShapeError
 from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Step, Tanh
-from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
+from nnxp.losses import Loss
 from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
 from nnxp.training.callbacks import Callback
 from nnxp.training.door import Door, check_values, convert_features
 from nnxp.training.engine import GRADIENTS, PREDICT, STILL_GRADIENTS, Engine
 from nnxp.training.history import History
-from nnxp.training.loop import Fit, evaluate, slices
+from nnxp.training.loop import Data, Fit, evaluate, slices
 from nnxp.training.progress import ProgressKind, open_progress
 from nnxp.training.summary import Summary
 
@@ -201,7 +202,8 @@ class Model:
         *,
         epochs: int = 1,
         batch_size: int | None = None,
-        validation_data: tuple[Any, Any] | None = None,
+        sample_weight: Any = None,
+        validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
         callbacks: Sequence[Callback] = (),
         progress: ProgressKind = "auto",
@@ -216,8 +218,10 @@ class Model:
             How often to go through the data.
         batch_size
             Samples an update; None takes all at once, in the given order. A smaller last batch is used as it is.
+        sample_weight
+            How much each sample counts in the loss, ``(N,)``; metrics count all samples alike.
         validation_data
-            ``(x, y)``, evaluated after each epoch.
+            ``(x, y)`` or ``(x, y, sample_weight)``, evaluated after each epoch.
         shuffle
             Whether to draw a new order of the samples for each epoch.
         callbacks, progress
@@ -233,41 +237,46 @@ class Model:
         epochs = _check.positive_int("fit", "epochs", epochs)
         batch_size = None if batch_size is None else _check.positive_int("fit", "batch_size", batch_size)
         callbacks = _callbacks(callbacks)
-        x, y = self._data(x, y)
-        validation = None if validation_data is None else self._data(*_pair(validation_data))
-        self.metrics = tuple(metric.fitted(self.backend.to_numpy(y)) for metric in self._metrics)
-        fit = Fit(self, self.engine, self.metrics, x, y, validation, epochs, batch_size, shuffle, callbacks)
+        data = self._data(x, y, sample_weight)
+        validation = None if validation_data is None else self._data(*_validation(validation_data))
+        self.metrics = tuple(metric.fitted(self.backend.to_numpy(data[1])) for metric in self._metrics)
+        fit = Fit(self, self.engine, self.metrics, data, validation, epochs, batch_size, shuffle, callbacks)
         self.history = fit.history
-        return fit.run(open_progress(progress, epochs, len(slices(x.shape[0], batch_size))))
+        return fit.run(open_progress(progress, epochs, len(slices(data[0].shape[0], batch_size))))
 
-    def train_step(self, x: Any, y: Any) -> Array:
+    def train_step(self, x: Any, y: Any, *, sample_weight: Any = None) -> Array:
         """One update on one batch; returns the loss before it, a 0-d array on the device.
 
         The model holds on to the batch until it gets another one.
         """
+        if sample_weight is not None:
+            batch = self._weighted_batch(x, y, sample_weight)
+            return self.engine.train(*batch)["loss"]
         if self._engine is None or not self._door.knows(x, y):
             x, y = self._batch(x, y)
         return self.engine.train(x, y)["loss"]
 
-    def loss_and_gradients(self, x: Any, y: Any, *, training: bool = True) -> tuple[Array, Arrays]:
+    def loss_and_gradients(
+        self, x: Any, y: Any, *, sample_weight: Any = None, training: bool = True
+    ) -> tuple[Array, Arrays]:
         """The loss, and host copies of its derivatives by each parameter (``"0.weights"``); changes nothing.
 
         With ``training=True`` Dropout drops what the next `train_step` will drop.
         """
-        x, y = self._batch(x, y)
+        batch = self._weighted_batch(x, y, sample_weight)
         engine = self.engine
         remembered = engine.remembered()
-        results = engine.run(GRADIENTS if training else STILL_GRADIENTS, x, y)
+        results = engine.run(GRADIENTS if training else STILL_GRADIENTS, *batch)
         engine.remember(remembered)
         return results["loss"], {key: self.backend.to_numpy(array) for key, array in engine.gradients.items()}
 
     # -- asking
 
-    def evaluate(self, x: Any, y: Any, *, batch_size: int | None = None) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | None = None) -> dict[str, float]:
         """``loss`` (with penalties), ``data_loss`` (without) and the metrics, as floats."""
-        x, y = self._data(x, y)
-        fitted = [metric.fitted(self.backend.to_numpy(y)) for metric in self.metrics]
-        return evaluate(self.engine, fitted, x, y, _batch_size("evaluate", batch_size))
+        data = self._data(x, y, sample_weight)
+        fitted = [metric.fitted(self.backend.to_numpy(data[1])) for metric in self.metrics]
+        return evaluate(self.engine, fitted, data, _batch_size("evaluate", batch_size))
 
     def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
         """The output of the last layer: a new array in the model's dtype, in x's library and on x's device."""
@@ -373,11 +382,12 @@ class Model:
     def _targets(self, y: Any, samples: int, *, values: bool) -> Array:
         return self.loss.check(y, (samples, *self.output_shape), self.backend, values=values)
 
-    def _data(self, x: Any, y: Any) -> tuple[Array, Array]:
+    def _data(self, x: Any, y: Any, sample_weight: Any) -> Data:
         """A data set, checked to the last value."""
         with self._unbuilt_by_bad_data():
             features = self._features(x, values=True)
-            return features, self._targets(y, features.shape[0], values=True)
+            targets = self._targets(y, features.shape[0], values=True)
+            return features, targets, self._weights(sample_weight, features.shape[0])
 
     def _batch(self, x: Any, y: Any) -> tuple[Array, Array]:
         """A batch: its values are checked when the model meets its shape for the first time."""
@@ -390,6 +400,15 @@ class Model:
             if features is x and targets is y:
                 self._door.remember(x, y)
             return features, targets
+
+    def _weighted_batch(self, x: Any, y: Any, sample_weight: Any) -> Data:
+        """A batch with perhaps a weight for each sample, whose values are checked each time."""
+        with self._unbuilt_by_bad_data():
+            x, y = self._batch(x, y)
+            return x, y, self._weights(sample_weight, x.shape[0])
+
+    def _weights(self, weights: Any, samples: int) -> Array | None:
+        return None if weights is None else sample_weights(weights, samples, self.backend, values=True)
 
     @contextmanager
     def _unbuilt_by_bad_data(self) -> Iterator[None]:
@@ -454,15 +473,15 @@ def _check_free(root: Sequential) -> None:
 
 def _check_head(root: Sequential, loss: Loss) -> None:
     """Refuse a cross-entropy of probabilities behind a layer that makes none: its loss would fall, and mean nothing."""
-    if not isinstance(loss, CategoricalCrossentropy | BinaryCrossentropy) or loss.from_logits:
+    if loss.head is None:
         return
     last: Layer = root
     for _, leaf in root.leaves():
         last = last if isinstance(leaf, Linear | Dropout | Flatten) else leaf
     if isinstance(last, Dense | ReLU | Tanh | Step):
-        kind, head = type(loss).__name__, "Softmax" if isinstance(loss, CategoricalCrossentropy) else "Sigmoid"
+        kind = type(loss).__name__
         raise ConfigurationError(
-            f"Model: {kind} expects probabilities, and the network ends in {last}: put {head}() behind it, or use "
+            f"Model: {kind} expects probabilities, and the network ends in {last}: put {loss.head}() behind it, or use "
             f"{kind}(from_logits=True)."
         )
 
@@ -487,10 +506,12 @@ def _check_names(names: tuple[str, ...] | None, output_shape: Shape) -> None:
         )
 
 
-def _pair(data: Any) -> tuple[Any, Any]:
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        raise ConfigurationError(f"fit: validation_data must be a pair (x, y), got {type(data).__name__}.")
-    return data[0], data[1]
+def _validation(data: Any) -> tuple[Any, Any, Any]:
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        raise ConfigurationError(
+            f"fit: validation_data must be (x, y) or (x, y, sample_weight), got {type(data).__name__}."
+        )
+    return data[0], data[1], data[2] if len(data) == 3 else None
 
 
 def _callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:

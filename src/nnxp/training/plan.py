@@ -9,9 +9,10 @@ Without buffers (`Plan(..., buffers=False)`) a plan is the plain path, one fresh
 tested against.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 from nnxp import _check
@@ -28,6 +29,10 @@ from nnxp.training.workspace import SMALL, Workspace, columns_of, extend, place
 __all__ = ["Plan"]
 
 
+_GIVEN = ("x", "y", "sample_weight")
+"""The arrays of a batch, as records call them."""
+
+
 class Plan:
     """One network, for one input shape, on one backend; with an update behind it, a training step."""
 
@@ -39,7 +44,7 @@ class Plan:
         gradients: Buffer,
         statistics: Buffer,
         *,
-        divisor: float = 1.0,
+        constants: Mapping[str, Any] = MappingProxyType({}),
         buffers: bool = True,
         update: Update | None = None,
         scratch: Any = None,
@@ -49,13 +54,14 @@ class Plan:
         self.records = network.program.records
         self.workspace: Workspace | None = None
         self._update, self._scratch = update, scratch
-        self._constants: dict[str, Any] = {**network.program.constants, "divisor": divisor}
+        self._constants: dict[str, Any] = {**network.program.constants, **constants}
         state = {**parameters, **statistics}
         self._standing: dict[str, Any] = self._constants | (state if backend.writable else {})
         self._values = dict(self._standing)
         self._varying, self._outputs = tuple(network.program.varying.items()), tuple(network.outputs.items())
         self._x: Array | None = None
         self._y: Array | None = None
+        self._weights: Array | None = None
         self._moving = not backend.writable  # parameters and statistics are new arrays after each update
         self._unbound = buffers and backend.writable
         self._places: dict[str, Array] = {}
@@ -64,12 +70,12 @@ class Plan:
         self._copied: set[str] = set()
         self._link(self.records, {})
 
-    def run(self, x: Array, y: Array | None, step: int) -> dict[str, Any]:
+    def run(self, x: Array, y: Array | None, step: int, sample_weight: Array | None = None) -> dict[str, Any]:
         """Run the program; return ``y_pred``, ``data_loss`` and ``loss``, as far as the network has them.
 
         The predictions may lie in the workspace: they are good until the next run. The loss is always a new array.
         """
-        self._prepare(x, y, step)
+        self._prepare(x, y, step, sample_weight)
         for call in self._calls:
             call()
         values = self._values
@@ -80,7 +86,7 @@ class Plan:
 
     def one_by_one(self, x: Array, y: Array | None, step: int) -> list[tuple[Record, Call]]:
         """The program as single ops, ready to run on this batch: each call once and in order makes the step."""
-        self._prepare(x, y, step)
+        self._prepare(x, y, step, None)
         return list(zip(self._listed, self._single, strict=True))
 
     def shape(self, name: str) -> Shape:
@@ -90,10 +96,10 @@ class Plan:
             value = self._update.array(name)
         return _check.shape(value) if hasattr(value, "shape") else ()
 
-    def _prepare(self, x: Array, y: Array | None, step: int) -> None:
+    def _prepare(self, x: Array, y: Array | None, step: int, weights: Array | None) -> None:
         values = self._values
-        if x is not self._x or y is not self._y:
-            self._take(x, y)
+        if x is not self._x or y is not self._y or weights is not self._weights:
+            self._take(x, y, weights)
             if self._unbound:
                 self._bind()
         if self._moving:
@@ -110,13 +116,15 @@ class Plan:
         """Let go of the arrays that the last run was given."""
         if self._x is not None:
             stand_in = self.backend.ops.linker.stand_in
-            self._take(stand_in(self._x), None if self._y is None else stand_in(self._y))
+            given = (self._x, self._y, self._weights)
+            self._take(*(None if array is None else stand_in(array) for array in given))
 
-    def _take(self, x: Array | None, y: Array | None) -> None:
+    def _take(self, x: Array | None, y: Array | None, weights: Array | None) -> None:
         """Read these arrays from now on: move the bound calls that hold the old ones over, or bind them anew."""
-        pairs = [(old, new) for old, new in ((self._x, x), (self._y, y)) if new is not None]
-        self._x, self._y = x, y
-        self._values |= {name: array for name, array in (("x", x), ("y", y)) if name not in self._copied}
+        given, held_before = (x, y, weights), (self._x, self._y, self._weights)
+        pairs = [(old, new) for old, new in zip(held_before, given, strict=True) if new is not None]
+        self._x, self._y, self._weights = given
+        self._values |= {name: a for name, a in zip(_GIVEN, given, strict=True) if name not in self._copied}
         if not self._reading:
             return
         held = [self._single[index] for index, _ in self._reading]
@@ -131,7 +139,7 @@ class Plan:
     def _link(self, records: Sequence[Record], shapes: dict[str, Shape]) -> None:
         """The records as calls: bound where ``shapes`` are known and every argument stays where it is."""
         ops, values = self.backend.ops, self._values
-        fixed = {"x", "y", *self._standing}
+        fixed = {*_GIVEN, *self._standing}
         self._listed: list[Record] = []  # what each call does
         self._single: list[Call] = []
         for step, call in self._before:
@@ -147,7 +155,7 @@ class Plan:
             unplaced = [name for name in step.outputs if name not in fixed]
             bindable = step.op in ops.kernels and fixed.issuperset(step.inputs) and bool(shapes)
             if bindable and not any(shapes[name] for name in unplaced):
-                if any(name in step.inputs and name not in self._copied for name in ("x", "y")):
+                if any(name in step.inputs and name not in self._copied for name in _GIVEN):
                     self._reading.append((len(self._single), step))
                 self._append(step, self._bound(step))
             elif step.op == "add" and shapes.get(step.outputs[0]) == ():
@@ -241,7 +249,8 @@ class Plan:
         """Every value's shape. An empty batch shows it: the axis of length 0 is that of the samples."""
         assert self._x is not None
         ops, xp, dtype, device = self.backend.ops, self.backend.xp, self.backend.dtype, self.backend.device
-        values = self._values | {"x": self._x[:0, ...], "y": None if self._y is None else self._y[:0, ...]}
+        given = zip(_GIVEN, (self._x, self._y, self._weights), strict=True)
+        values = self._values | {name: None if array is None else array[:0, ...] for name, array in given}
         values |= {name: make(Moment(0)) for name, make in self._varying}
         with self.backend.quiet():
             for step in self.records:

@@ -14,10 +14,13 @@ from nnxp.ops.record import Program, Record, record
 __all__ = ["Mode", "Network", "write"]
 
 HEADS = {
-    ("softmax", "categorical_crossentropy"): "categorical_crossentropy_from_logits",
-    ("sigmoid", "binary_crossentropy"): "binary_crossentropy_from_logits",
+    ("softmax", "categorical_crossentropy"),
+    ("softmax", "kl_divergence"),
+    ("sigmoid", "binary_crossentropy"),
+    ("sigmoid", "weighted_binary_crossentropy"),
 }
-"""The known heads: a last op and a loss that together are computed from the op's input, stably."""
+"""The known heads: a last op and a loss that together are computed from the op's input, stably: by the ops of the same
+names with ``_from_logits`` behind the loss's."""
 
 FUSIONS = {
     (
@@ -64,25 +67,26 @@ class Network:
     """A value that lies in the statistics' buffer, to the key of its place there."""
 
 
-def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool) -> Network:
-    """The program of one mode, without the steps that nobody reads; ``fused`` puts `FUSIONS` in place of neighbours."""
-    program = Program()
+def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool, weighted: bool = False) -> Network:
+    """The program of one mode, without the steps that nobody reads; ``fused`` puts `FUSIONS` in place of neighbours,
+    ``weighted`` lets the loss read ``sample_weight``."""
+    program = Program(list(loss.target_records()) if mode.loss else [])
     y_pred = root.trace(program, "", "x", training=mode.training)
     outputs = {"y_pred": y_pred} if mode.predictions or not mode.loss else {}
     gradients: dict[str, str] = {}
     targets: dict[str, str] = {}
     if mode.loss:
-        program.records.append(loss.value_record().renamed(_rename(y_pred=y_pred)))
+        program.records += [step.renamed(_rename(y_pred=y_pred)) for step in loss.value_records(weighted=weighted)]
         outputs["data_loss"] = "data_loss"
     if mode.gradients:
-        program.records.append(loss.gradient_record().renamed(_rename(y_pred=y_pred)))
+        program.records += [step.renamed(_rename(y_pred=y_pred)) for step in loss.gradient_records(weighted=weighted)]
         root.trace_backward(program, "", "dy_pred", training=mode.training)
         gradients = {
             join(path, name): join(path, "d" + name) for path, leaf in root.leaves() for name in leaf.parameters()
         }
         targets = {value: key for key, value in gradients.items()}
     if mode.loss:
-        _compute_from_logits(program, y_pred)
+        _compute_from_logits(program, y_pred, loss.op)
         outputs["loss"] = _penalize(program, root, gradients, targets)
     records = _fuse(program.records) if fused else program.records
     remembered = program.remembered if mode.remembers else {}
@@ -94,20 +98,21 @@ def _rename(**names: str) -> Callable[[str], str]:
     return lambda name: names.get(name, name)
 
 
-def _compute_from_logits(program: Program, y_pred: str) -> None:
+def _compute_from_logits(program: Program, y_pred: str, op: str) -> None:
     """Where the network ends in a known head, let the loss and its gradient read the head's input."""
     records = program.records
     head = next((step for step in records if step.outputs == (y_pred,)), None)
-    value = next(step for step in records if step.outputs == ("data_loss",))
-    if head is None or (head.op, value.op) not in HEADS:
+    if head is None or (head.op, op) not in HEADS:
         return
-    op = HEADS[head.op, value.op]  # type: ignore[index]  # a key that is there
-    inputs = (head.inputs[0], *value.inputs[1:])
-    records[records.index(value)] = Record(op, inputs, value.outputs)
+    from_logits = {op + end: f"{op}_from_logits{end}" for end in ("", "_rows", "_backward")}
+    for index, step in enumerate(records):
+        if step.op in from_logits:
+            inputs = (head.inputs[0], *step.inputs[1:])
+            records[index] = Record(from_logits[str(step.op)], inputs, step.outputs)
     gradient = next((step for step in records if step.outputs == ("dy_pred",)), None)
     if gradient is not None:
         head_backward = next(step for step in records if "dy_pred" in step.inputs)
-        records[records.index(gradient)] = Record(op + "_backward", inputs, head_backward.outputs)
+        records[records.index(gradient)] = replace(gradient, outputs=head_backward.outputs)
         records.remove(head_backward)
 
 
