@@ -67,7 +67,7 @@ class Loss(ABC):
 
     def divisor(self, shape: Shape) -> float:
         """What the sum over predictions of this shape is divided by."""
-        return float(self._count(shape)) if self.reduction == "mean" else 1.0
+        return float(max(self._count(shape), 1)) if self.reduction == "mean" else 1.0
 
     def constants(self, shape: Shape) -> dict[str, Any]:
         """What the records read beside predictions and targets, for predictions of this shape; tuples become arrays."""

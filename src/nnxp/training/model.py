@@ -91,6 +91,7 @@ class Model:
         self.stop_training = False
         self.root = Sequential(layers)
         _check_free(self.root)
+        _check_indices(self.root)
         _check_head(self.root, loss)
         self._engine: Engine | None = None
         self._warned = False
@@ -469,6 +470,13 @@ def _check_free(root: Sequential) -> None:
     for _, leaf in root.leaves():
         if leaf.in_model:
             raise ConfigurationError(f"{leaf} belongs to another model already; make a new layer for each model.")
+
+
+def _check_indices(root: Sequential) -> None:
+    """Indices come from the data: nothing in front of an Embedding could learn."""
+    for place, (_, leaf) in enumerate(root.leaves()):
+        if place and leaf.index_limit is not None:
+            raise ConfigurationError(f"Model: {leaf} reads indices, so it must be the first layer of the network.")
 
 
 def _check_head(root: Sequential, loss: Loss) -> None:
