@@ -14,11 +14,21 @@ from typing import Any
 
 from nnxp._types import Namespace, Op
 from nnxp.ops import NOT_OPS, Ops
-from nnxp.ops.reference import activations, indexing, linear, losses, noise, penalties, updates
+from nnxp.ops.reference import activations, convolution, indexing, linear, losses, noise, penalties, pooling, updates
 
 __all__ = ["FUNCTIONS", "table"]
 
-_MODULES: tuple[ModuleType, ...] = (linear, activations, losses, penalties, noise, indexing, updates)
+_MODULES: tuple[ModuleType, ...] = (
+    linear,
+    convolution,
+    pooling,
+    activations,
+    losses,
+    penalties,
+    noise,
+    indexing,
+    updates,
+)
 
 FUNCTIONS: dict[str, Op] = {
     field.name: next(getattr(module, field.name) for module in _MODULES if field.name in module.__all__)
