@@ -1,9 +1,9 @@
 """A text classifier: words become vectors, a text is the mean of its words, and a Dense layer says what it is about.
 
 The texts are made up: short sentences about cooking, football and the weather, with words that all three share. Words
-are numbered by how often they occur; 0 fills short texts up, 1 stands for words that the training never saw. The vectors
-have two numbers only, so that the picture can show each test text as a point, and the region of each topic. Nobody told
-the network which words belong together.
+are numbered by how often they occur; 0 fills short texts up, 1 stands for words that the training never saw. The
+vectors have two numbers only, so that the picture can show each test text as a point, and the region of each topic.
+Nobody told the network which words belong together.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ TOPICS = {
     "football": "goal ball match referee team kick league striker win corner penalty coach pass",
     "weather": "rain wind cloud storm sun cold snow degrees fog warm thunder forecast sky",
 }
-SHARED = "the a we and then it was in of today again very with our for they had some little good late".split()
+SHARED = "the a we and then it was in of today again very with our for they had some little good late"
 FILL, UNKNOWN = 0, 1
 LENGTH = 14
 
@@ -48,14 +48,14 @@ def run(backend: str | nnxp.Backend, picture: Path, epochs: int) -> float:
 
 
 def write(count: int, seed: int) -> tuple[list[list[str]], list[int]]:
-    """So many texts of 6 to 14 words, and their topics; a third of the words give the topic away, now and then wrongly."""
+    """So many texts of 6 to 14 words, and their topics. A third of the words tell the topic, some of them a wrong one."""
     random = np.random.default_rng(seed)
     words = [topic.split() for topic in TOPICS.values()]
     texts, topics = [], random.integers(0, len(words), count).tolist()
     for topic in topics:
         length = int(random.integers(6, LENGTH + 1))
         kinds = random.choice(3, length, p=[0.62, 0.33, 0.05])  # shared, of the topic, of any topic
-        pools = [(SHARED, words[topic], words[int(random.integers(len(words)))])[kind] for kind in kinds]
+        pools = [(SHARED.split(), words[topic], words[int(random.integers(len(words)))])[kind] for kind in kinds]
         texts.append([str(random.choice(pool)) for pool in pools])
     return texts, topics
 

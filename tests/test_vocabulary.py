@@ -1,7 +1,7 @@
 """Every word of the vocabulary, on every backend, in float32 and float64: what all of them promise.
 
-dtype in = dtype out; results on the device of the inputs; inputs unchanged (NumPy's are read-only here); a batch of one,
-of none, and one that has gaps in memory. Ops have the same table in ``ops/test_reference.py``, kernels theirs in
+dtype in = dtype out; results on the device of the inputs; inputs unchanged (NumPy's are read-only here); a batch of
+one, of none, and one that has gaps in memory. Ops have the same table in ``ops/test_reference.py``, kernels theirs in
 ``ops/test_numpy_kernels.py``, gradients in ``ops/test_gradients.py``, convergence in ``test_optimizers.py``, and the
 peers in ``oracle/``.
 """

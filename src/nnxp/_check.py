@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 from nnxp._types import Array, Shape
 from nnxp.errors import ConfigurationError
@@ -13,14 +13,18 @@ __all__ = [
     "dtype_name",
     "finite",
     "fraction",
+    "instance",
     "non_negative",
     "non_negative_int",
     "numbers",
     "one_line",
+    "pair",
     "positive",
     "positive_int",
     "shape",
 ]
+
+T = TypeVar("T")
 
 
 def dtype_name(dtype: Any) -> str:
@@ -94,6 +98,23 @@ def choice(owner: str, name: str, value: Any, options: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise ConfigurationError(f"{owner}: {name} must be one of {', '.join(map(repr, known))}, got {value!r}.")
     return value
+
+
+def pair(owner: str, name: str, value: Any) -> tuple[int, int]:
+    """``value`` as two ints of at least 1, for the rows and the columns; a single one stands for both."""
+    both = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(both) != 2 or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1 for n in both):
+        raise ConfigurationError(
+            f"{owner}: {name} must be a whole number of at least 1, or two of them, got {value!r}."
+        )
+    return int(both[0]), int(both[1])
+
+
+def instance(owner: str, name: str, value: T, kind: type, *, none: bool = False) -> T:
+    """``value``, an object of this class, or None where that is allowed."""
+    if isinstance(value, kind) or (none and value is None):
+        return value
+    raise ConfigurationError(f"{owner}: {name} must be a {kind.__name__} object, got {value!r}.")
 
 
 def _real(owner: str, name: str, value: Any, expected: str) -> float:

@@ -3,25 +3,33 @@
 from nnxp.layers._base import Layer
 from nnxp.layers._recorded import RecordedLayer
 from nnxp.layers.activations import Linear, ReLU, Sigmoid, Softmax, Step, Tanh
+from nnxp.layers.convolution import Conv2D
 from nnxp.layers.dense import Dense
 from nnxp.layers.dropout import Dropout
 from nnxp.layers.embedding import Embedding
 from nnxp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
-from nnxp.layers.reshape import Flatten
+from nnxp.layers.pooling import AveragePool2D, GlobalAveragePool1D, GlobalAveragePool2D, MaxPool2D
+from nnxp.layers.reshape import Flatten, Reshape
 from nnxp.layers.sequential import Sequential
 
 __all__ = [
+    "AveragePool2D",
     "BatchNorm",
+    "Conv2D",
     "Dense",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GlobalAveragePool1D",
+    "GlobalAveragePool2D",
     "Layer",
     "LayerNorm",
     "Linear",
+    "MaxPool2D",
     "RMSNorm",
     "ReLU",
     "RecordedLayer",
+    "Reshape",
     "Sequential",
     "Sigmoid",
     "Softmax",

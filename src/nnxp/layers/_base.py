@@ -131,6 +131,8 @@ class Layer(ABC):
         expected = self.input_shape or ()
         if got == expected:
             return "; for one sample use x[None]"
+        if got[1:] == expected[:-1] and expected[-1:] == (1,):
+            return "; use x[..., None]"
         if len(got) > 2 and len(expected) == 1:
             features = prod(got[1:])
             other = "" if features == expected[0] else f", in a network built for {features} features"

@@ -1,10 +1,8 @@
 """A layer in which every output sees every input."""
 
-from typing import TypeVar
-
 from nnxp import _check
 from nnxp._types import Shape
-from nnxp.errors import ConfigurationError, ShapeError
+from nnxp.errors import ShapeError
 from nnxp.initializers import GlorotUniform, Initializer, Zeros
 from nnxp.layers._base import batch_of
 from nnxp.layers._recorded import Parameter, ParameterSpec, RecordedLayer
@@ -12,8 +10,6 @@ from nnxp.ops.record import Record, record
 from nnxp.regularizers import Regularizer
 
 __all__ = ["Dense"]
-
-T = TypeVar("T")
 
 _GLOROT, _ZEROS = GlorotUniform(), Zeros()
 
@@ -50,10 +46,12 @@ class Dense(RecordedLayer):
     ) -> None:
         self.units = _check.positive_int("Dense", "units", units)
         self.input_size = None if input_size is None else _check.positive_int("Dense", "input_size", input_size)
-        self.weight_regularizer = _expect("weight_regularizer", weight_regularizer, Regularizer, none=True)
-        self.bias_regularizer = _expect("bias_regularizer", bias_regularizer, Regularizer, none=True)
-        self.weight_initializer = _expect("weight_initializer", weight_initializer, Initializer)
-        self.bias_initializer = _expect("bias_initializer", bias_initializer, Initializer)
+        self.weight_regularizer = _check.instance(
+            "Dense", "weight_regularizer", weight_regularizer, Regularizer, none=True
+        )
+        self.bias_regularizer = _check.instance("Dense", "bias_regularizer", bias_regularizer, Regularizer, none=True)
+        self.weight_initializer = _check.instance("Dense", "weight_initializer", weight_initializer, Initializer)
+        self.bias_initializer = _check.instance("Dense", "bias_initializer", bias_initializer, Initializer)
 
     def __str__(self) -> str:
         return f"Dense({self.units})"
@@ -81,9 +79,3 @@ class Dense(RecordedLayer):
             record("linear_weight_gradient", "x dy", "dweights"),
             record("linear_input_gradient", "dy weights", "dx"),
         )
-
-
-def _expect(name: str, value: T, kind: type, *, none: bool = False) -> T:
-    if isinstance(value, kind) or (none and value is None):
-        return value
-    raise ConfigurationError(f"Dense: {name} must be a {kind.__name__} object, got {value!r}.")

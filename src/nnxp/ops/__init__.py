@@ -8,7 +8,8 @@ lie by rows or by columns. No op writes into an argument that was not donated.
 
 An entry may be backed by a `Kernel`, which separates what is done once from what is done in every step.
 
-Letters: B batch, I inputs, O outputs, K classes; ``[]`` is a 0-d array. The formulas stand in `nnxp.ops.reference`.
+Letters: B batch, I inputs, O outputs, K classes, H height, W width, C channels; ``[]`` is a 0-d array. The formulas
+stand in `nnxp.ops.reference`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -119,6 +120,18 @@ class Ops:
     linear_input_gradient: Op  # dy[B,O], w[I,O] -> dx[B,I]: dy·wᵀ
     reshape: Op  # x[B,…], shape -> y[B,*shape]
     add: Op  # a, b -> a + b
+
+    # images x[B,H,W,C] in windows kh·kw, of which h·w fit; sizes (H, W), windows (kh, kw) and strides are pairs
+    conv2d: Op  # x[B,H,W,C], w[kh,kw,C,O], b[O], strides, padding -> y[B,h,w,O]: windows·w + b
+    conv2d_bias_gradient: Op  # dy[B,h,w,O] -> db[O]: Σ_bhw dy
+    conv2d_weight_gradient: Op  # x[B,H,W,C], dy[B,h,w,O], window, strides, padding -> dw[kh,kw,C,O]: windowsᵀ·dy
+    conv2d_input_gradient: Op  # dy[B,h,w,O], w[kh,kw,C,O], size, strides, padding -> dx[B,H,W,C]: Σ of dy·wᵀ in place
+    max_pool2d: Op  # x[B,H,W,C], window, strides, padding -> y[B,h,w,C]: max of each window
+    max_pool2d_backward: Op  # dy, x, y, window, strides, padding -> dx[B,H,W,C]: dy at the first largest element
+    average_pool2d: Op  # x[B,H,W,C], window, strides, padding -> y[B,h,w,C]: mean of each window, without its margins
+    average_pool2d_backward: Op  # dy[B,h,w,C], size, window, strides, padding -> dx[B,H,W,C]: Σ of dy / n in place
+    global_average_pool: Op  # x[B,…,C] -> y[B,C]: mean over the axes in between
+    global_average_pool_backward: Op  # dy[B,C], size -> dx[B,*size,C]: dy / n
 
     # activations; each backward takes dy and the output y
     relu: Op  # x -> y: max(x, 0)

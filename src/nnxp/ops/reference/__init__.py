@@ -16,6 +16,7 @@ from nnxp._types import Namespace, Op
 from nnxp.ops import NOT_OPS, Ops
 from nnxp.ops.reference import (
     activations,
+    convolution,
     embedding,
     indexing,
     linear,
@@ -23,6 +24,7 @@ from nnxp.ops.reference import (
     noise,
     normalization,
     penalties,
+    pooling,
     updates,
 )
 
@@ -33,6 +35,8 @@ _MODULES: tuple[ModuleType, ...] = (
     activations,
     normalization,
     embedding,
+    convolution,
+    pooling,
     losses,
     penalties,
     noise,
