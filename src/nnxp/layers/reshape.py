@@ -1,9 +1,10 @@
 """The same numbers in another shape."""
 
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from nnxp._types import Shape
+from nnxp.layers._base import Outputs
 from nnxp.layers._recorded import ParameterSpec, RecordedLayer
 from nnxp.ops.record import Record, record
 
@@ -12,6 +13,8 @@ __all__ = ["Flatten"]
 
 class Flatten(RecordedLayer):
     """``x[B,H,W,C] -> y[B,H·W·C]``: all axes but the first become one, the last varying fastest."""
+
+    makes: ClassVar[Outputs] = "its input"
 
     def specify(self, input_shape: Shape) -> tuple[Shape, dict[str, ParameterSpec]]:
         return (prod(input_shape),), {}

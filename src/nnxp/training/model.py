@@ -11,7 +11,7 @@ from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend, Rng, backend_of, get_backend
 from nnxp.data import Scaling
 from nnxp.errors import ConfigurationError, DataError, DtypeError, NnxpError, NotBuiltError, ShapeError
-from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Step, Tanh
+from nnxp.layers import Dense, Layer, Sequential
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
@@ -458,8 +458,8 @@ def _check_head(root: Sequential, loss: Loss) -> None:
         return
     last: Layer = root
     for _, leaf in root.leaves():
-        last = last if isinstance(leaf, Linear | Dropout | Flatten) else leaf
-    if isinstance(last, Dense | ReLU | Tanh | Step):
+        last = last if leaf.makes == "its input" else leaf
+    if last.makes == "scores":
         kind, head = type(loss).__name__, "Softmax" if isinstance(loss, CategoricalCrossentropy) else "Sigmoid"
         raise ConfigurationError(
             f"Model: {kind} expects probabilities, and the network ends in {last}: put {head}() behind it, or use "
