@@ -49,6 +49,7 @@ def elu_backward(xp: Namespace, dy: Array, y: Array, alpha: float) -> Array:
 
 _SCALE, _ALPHA = 1.0507009873554805, 1.6732632423543772
 """λ and α for which a standard normal input gives an output of mean 0 and variance 1: equation 14 of the paper."""
+_LEVEL = _SCALE * _ALPHA
 
 
 def selu(xp: Namespace, x: Array) -> Array:
@@ -56,9 +57,9 @@ def selu(xp: Namespace, x: Array) -> Array:
 
     λ = 1.0507… and α = 1.6733…. Source: Klambauer, Unterthiner, Mayr & Hochreiter (NeurIPS 2017).
     """
-    return _SCALE * elu(xp, x, _ALPHA)
+    return xp.where(x > 0, _SCALE * x, _LEVEL * xp.expm1(xp.clip(x, None, 0.0)))
 
 
 def selu_backward(xp: Namespace, dy: Array, y: Array) -> Array:
     r"""$dx = \lambda \, dy$ where $y > 0$, else $dy \cdot (y + \lambda \alpha)$ (at 0, λα)."""
-    return xp.where(y > 0, _SCALE * dy, dy * (y + _SCALE * _ALPHA))
+    return xp.where(y > 0, _SCALE * dy, dy * (y + _LEVEL))
