@@ -48,7 +48,7 @@ def run(backend: str | nnxp.Backend, picture: Path, epochs: int) -> float:
 
 
 def write(count: int, seed: int) -> tuple[list[list[str]], list[int]]:
-    """So many texts of 6 to 14 words, and their topics. A third of the words tell the topic, some of them a wrong one."""
+    """So many texts of 6 to 14 words, and their topics. A third of the words tell the topic, a few a wrong one."""
     random = np.random.default_rng(seed)
     words = [topic.split() for topic in TOPICS.values()]
     texts, topics = [], random.integers(0, len(words), count).tolist()

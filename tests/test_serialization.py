@@ -197,6 +197,7 @@ def test_every_class_of_configuration_comes_back(path, kind):
 
 def test_every_layer_comes_back(path):
     arguments = {"Dense": (4,), "Dropout": (0.25,), "Sequential": ([ReLU()],)}
+    arguments |= {"LeakyReLU": (0.2,), "ELU": (0.5,)}
     kinds = [getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "RecordedLayer")]
     model = nnxp.Model(
         [kind(*arguments.get(kind.__name__, ())) for kind in kinds], loss=MeanSquaredError(), optimizer=SGD()

@@ -53,8 +53,9 @@ def assert_same_gradient(analytic: np.ndarray, numerical: np.ndarray, name: obje
 
 
 def away(random: np.random.Generator, *shape: int) -> np.ndarray:
-    """Values of both signs, none nearer to 0 than 0.2: no step crosses the kink."""
-    return random.choice([-1.0, 1.0], shape) * random.uniform(0.2, 1.5, shape)
+    """Values of both signs, none nearer than 0.1 to 0 or ±1: no step crosses a kink there."""
+    size = random.uniform(0.2, 1.5, shape)
+    return random.choice([-1.0, 1.0], shape) * np.where(np.abs(size - 1) < 0.1, 1.2, size)
 
 
 def labels(random):
@@ -91,13 +92,17 @@ class Case:
     constant: Callable[[np.random.Generator], Any] = lambda random: None
 
 
-def activation(name: str, shape: tuple[int, ...]) -> Case:
-    return Case(
-        f"{name}-{len(shape)}d",
-        points=lambda random: [away(random, *shape)],
-        forward=lambda ops, y, x: getattr(ops, name)(x),
-        backward=lambda ops, y, dy, x: (getattr(ops, name + "_backward")(dy, getattr(ops, name)(x)),),
-    )
+def activation(name: str, shape: tuple[int, ...], *numbers: float, reads: str = "y", size: float = 1.0) -> Case:
+    """``reads`` says whether the backward takes the output or the input, ``size`` how far inputs go from 0."""
+
+    def forward(ops: Any, constant: None, x: Any) -> Any:
+        return getattr(ops, name)(x, *numbers)
+
+    def backward(ops: Any, constant: None, dy: Any, x: Any) -> tuple[Any]:
+        read = x if reads == "x" else forward(ops, constant, x)
+        return (getattr(ops, name + "_backward")(dy, read, *numbers),)
+
+    return Case(f"{name}-{len(shape)}d", lambda random: [size * away(random, *shape)], forward, backward)
 
 
 def loss(name: str, points: Callable[..., list[np.ndarray]], targets: Callable[..., Any], divisor: float) -> Case:
@@ -154,7 +159,20 @@ def near(random):
 
 
 CASES = [
-    *[activation(name, shape) for name in ("relu", "sigmoid", "tanh", "softmax") for shape in ((4, 3), (2, 3, 4))],
+    *[
+        case
+        for shape in ((4, 3), (2, 3, 4))
+        for case in (
+            *[activation(name, shape) for name in ("relu", "selu", "sigmoid", "tanh", "softplus")],
+            *[activation(name, shape) for name in ("softmax", "log_softmax")],
+            *[activation(name, shape, reads="x") for name in ("softsign", "silu", "mish", "gelu", "gelu_tanh")],
+            activation("leaky_relu", shape, 0.3),
+            activation("elu", shape, 0.7),
+            activation("hard_sigmoid", shape, size=3.0),  # its kinks are at ±3
+            activation("hard_tanh", shape),
+        )
+    ],
+    *[activation(name, (9,), reads="x", size=6.0) for name in ("softsign", "silu", "mish", "gelu", "gelu_tanh")],
     Case(
         "linear",
         points=lambda random: [random.standard_normal(shape) for shape in ((4, 3), (3, 2), (2,))],
@@ -254,6 +272,18 @@ LAYERS: dict[str, tuple[Callable[[], layers.Layer], tuple[int, ...]]] = {
     "Sigmoid": (Sigmoid, (4, 3)),
     "Tanh": (Tanh, (4, 3)),
     "Softmax": (Softmax, (4, 3)),
+    "LeakyReLU": (lambda: layers.LeakyReLU(0.3), (4, 3)),
+    "ELU": (lambda: layers.ELU(0.7), (4, 3)),
+    "SELU": (layers.SELU, (4, 3)),
+    "HardSigmoid": (layers.HardSigmoid, (4, 3)),
+    "HardTanh": (layers.HardTanh, (4, 3)),
+    "Softsign": (layers.Softsign, (4, 3)),
+    "Softplus": (layers.Softplus, (4, 3)),
+    "SiLU": (layers.SiLU, (4, 3)),
+    "Mish": (layers.Mish, (4, 3)),
+    "GELU": (layers.GELU, (4, 3)),
+    "GELUTanh": (layers.GELUTanh, (4, 3)),
+    "LogSoftmax": (layers.LogSoftmax, (4, 3)),
     "Linear": (Linear, (4, 3)),
     "Dropout": (lambda: Dropout(0.4), (4, 5)),
     "Dropout of nothing": (lambda: Dropout(0.0), (4, 5)),
@@ -323,7 +353,11 @@ def test_step_is_flat(backend, random):
 
 def test_every_layer_has_a_case():
     """A layer that is not here is one whose backward nobody has checked."""
-    public = {name for name in layers.__all__ if name not in ("Layer", "RecordedLayer", "Step")}
+    public = {
+        kind.__name__
+        for kind in (getattr(layers, name) for name in layers.__all__)
+        if isinstance(kind, type) and kind not in (layers.Layer, layers.RecordedLayer, Step)
+    }
     used = {type(leaf).__name__ for make, _ in LAYERS.values() for _, leaf in make().leaves()}
     assert public <= used | {"Sequential"}
 

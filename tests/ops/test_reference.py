@@ -1,5 +1,6 @@
 """Every op of the table, on every backend, against its formula in float64 NumPy: types, devices, layouts, values."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,32 @@ def sigmoid(x):
 
 def softmax(x):
     return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+
+
+def normal_cdf(x):
+    return np.vectorize(lambda x: math.erfc(-x / math.sqrt(2)) / 2)(x)
+
+
+def normal_pdf(x):
+    return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def mish_slope(x):
+    """Written out: e^x·(4(x + 1) + 4e^2x + e^3x + e^x·(4x + 6)) / (2e^x + e^2x + 2)², as the paper has it."""
+    e = np.exp(x)
+    return e * (4 * (x + 1) + 4 * e**2 + e**3 + e * (4 * x + 6)) / (2 * e + e**2 + 2) ** 2
+
+
+def cubic(x):
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+
+
+def gelu_tanh_slope(x):
+    t = np.tanh(cubic(x))
+    return (1 + t) / 2 + x * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2) * (1 - t**2) / 2
+
+
+SELU = (1.0507009873554804934193349852946, 1.6732632423543772848170429916717)
 
 
 def rows_of(y, like):
@@ -126,12 +153,54 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
     ("add", lambda a: (np.array(1.5), np.array(0.25)), lambda p, q: p + q),
     ("relu", lambda a: (a.rows(3),), lambda x: np.where(x > 0, x, 0)),
     ("relu_backward", lambda a: (a.rows(3), np.maximum(a.rows(3), 0)), lambda dy, y: dy * (y > 0)),
+    ("leaky_relu", lambda a: (a.rows(3), 0.2), lambda x, s: np.maximum(x, s * x)),
+    ("leaky_relu_backward", lambda a: (a.rows(3), a.rows(3), 0.2), lambda dy, y, s: dy * np.where(y > 0, 1, s)),
+    ("elu", lambda a: (a.rows(3), 0.7), lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1))),
+    (
+        "elu_backward",
+        lambda a: (a.rows(3), np.maximum(a.rows(3), -0.7), 0.7),
+        lambda dy, y, alpha: dy * np.where(y > 0, 1, y + alpha),
+    ),
+    ("selu", lambda a: (a.rows(3),), lambda x: SELU[0] * np.where(x > 0, x, SELU[1] * (np.exp(x) - 1))),
+    (
+        "selu_backward",
+        lambda a: (a.rows(3), np.maximum(a.rows(3), -1.7)),
+        lambda dy, y: dy * np.where(y > 0, SELU[0], y + SELU[0] * SELU[1]),
+    ),
     ("sigmoid", lambda a: (3 * a.rows(3),), sigmoid),
     ("sigmoid_backward", lambda a: (a.rows(3), a.share(3)), lambda dy, y: dy * y * (1 - y)),
     ("step", lambda a: (a.rows(3),), lambda x: np.where(x > 0, 1.0, 0.0)),
     ("step_backward", lambda a: (a.rows(3), np.round(a.share(3))), lambda dy, y: 0 * y),
     ("tanh", lambda a: (a.rows(3),), np.tanh),
     ("tanh_backward", lambda a: (a.rows(3), a.share(3)), lambda dy, y: dy * (1 - y**2)),
+    ("hard_sigmoid", lambda a: (3 * a.rows(3),), lambda x: np.clip((x + 3) / 6, 0, 1)),
+    (
+        "hard_sigmoid_backward",
+        lambda a: (a.rows(3), np.clip(a.rows(3), 0, 1)),
+        lambda dy, y: dy * (y > 0) * (y < 1) / 6,
+    ),
+    ("hard_tanh", lambda a: (a.rows(3),), lambda x: np.clip(x, -1, 1)),
+    ("hard_tanh_backward", lambda a: (a.rows(3), np.clip(a.rows(3), -1, 1)), lambda dy, y: dy * (np.abs(y) < 1)),
+    ("softsign", lambda a: (a.rows(3),), lambda x: x / (1 + np.abs(x))),
+    ("softsign_backward", lambda a: (a.rows(3), a.rows(3)), lambda dy, x: dy / (1 + np.abs(x)) ** 2),
+    ("softplus", lambda a: (a.rows(3),), lambda x: np.log(1 + np.exp(x))),
+    ("softplus_backward", lambda a: (a.rows(3), a.share(3)), lambda dy, y: dy * (1 - np.exp(-y))),
+    ("silu", lambda a: (a.rows(3),), lambda x: x * sigmoid(x)),
+    (
+        "silu_backward",
+        lambda a: (a.rows(3), a.rows(3)),
+        lambda dy, x: dy * (sigmoid(x) + x * sigmoid(x) * (1 - sigmoid(x))),
+    ),
+    ("mish", lambda a: (a.rows(3),), lambda x: x * np.tanh(np.log(1 + np.exp(x)))),
+    ("mish_backward", lambda a: (a.rows(3), a.rows(3)), lambda dy, x: dy * mish_slope(x)),
+    ("gelu", lambda a: (2 * a.rows(3),), lambda x: x * normal_cdf(x)),
+    (
+        "gelu_backward",
+        lambda a: (a.rows(3), 2 * a.rows(3)),
+        lambda dy, x: dy * (normal_cdf(x) + x * normal_pdf(x)),
+    ),
+    ("gelu_tanh", lambda a: (a.rows(3),), lambda x: x / 2 * (1 + np.tanh(cubic(x)))),
+    ("gelu_tanh_backward", lambda a: (a.rows(3), a.rows(3)), lambda dy, x: dy * gelu_tanh_slope(x)),
     ("softmax", lambda a: (a.rows(4),), softmax),
     ("softmax", lambda a: (a.rows(2, 4),), softmax),
     (
@@ -139,6 +208,13 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
         lambda a: (a.rows(4), a.shares(4)),
         # the Jacobian matrix of each row, written out
         lambda dy, y: np.array([(np.diag(q) - np.outer(q, q)) @ d for d, q in zip(dy, y, strict=True)]),
+    ),
+    ("log_softmax", lambda a: (a.rows(4),), lambda x: np.log(softmax(x))),
+    ("log_softmax", lambda a: (a.rows(2, 4),), lambda x: np.log(softmax(x))),
+    (
+        "log_softmax_backward",
+        lambda a: (a.rows(4), np.log(a.share(4))),
+        lambda dy, y: np.array([d @ (np.eye(4) - np.exp(q)) for d, q in zip(dy, y, strict=True)]),
     ),
     ("squared_error", lambda a: (a.rows(2), a.rows(2), 4.0), lambda p, y, d: np.sum((p - y) ** 2) / d),
     ("squared_error_backward", lambda a: (a.rows(2), a.rows(2), 4.0), lambda p, y, d: 2 * (p - y) / d),
@@ -420,7 +496,7 @@ def test_confident_mistakes_are_clipped(op, p, y, slope, typed_backend):
     np.testing.assert_allclose(gradient, slope, rtol=0.2, atol=1.2)
 
 
-@pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh", "softmax"])
+@pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh", "softmax"])  # the others: test_activations
 def test_nan_is_not_hidden(op, typed_backend):
     x = put(typed_backend, np.array([[np.nan, 1.0]]))
     assert np.isnan(typed_backend.to_numpy(getattr(typed_backend.ops, op)(x))[0, 0])

@@ -19,7 +19,7 @@ from nnxp.errors import (
     NnxpError,
     ShapeError,
 )
-from nnxp.layers import Dense, Flatten, Layer, ReLU, Sequential, Sigmoid, Softmax
+from nnxp.layers import Dense, Flatten, Layer, RecordedLayer, ReLU, Sequential, Sigmoid, Softmax, activations
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
 from nnxp.optimizers import SGD, Adam
 
@@ -528,6 +528,25 @@ def test_heads_that_do_not_fit_the_loss(layers, loss, message):
 )
 def test_heads_that_are_accepted(layers, loss):
     nnxp.Model(layers, loss=loss, optimizer=SGD())
+
+
+@pytest.mark.parametrize("name", activations.__all__)
+def test_every_activation_says_what_it_makes(name):
+    """And so each is taken as a head, or refused, without being known to the model."""
+    kind = getattr(activations, name)
+    assert kind.makes != "anything"
+    network = [Dense(3), Softmax(), kind()]
+    if kind.makes == "scores":
+        with pytest.raises(ConfigurationError, match=rf"ends in {kind.__name__}\(.*\): put Softmax\(\) behind it"):
+            nnxp.Model(network, loss=CategoricalCrossentropy(), optimizer=SGD())
+    else:
+        nnxp.Model(network, loss=CategoricalCrossentropy(), optimizer=SGD())
+    probabilities = {"Sigmoid", "HardSigmoid", "Softmax"}
+    assert (kind.makes == "probabilities") == (name in probabilities)
+
+
+def test_layers_of_ones_own_may_make_anything():
+    assert {Layer.makes, RecordedLayer.makes, Squeeze.makes} == {"anything"}
 
 
 @pytest.mark.parametrize("layers", [Dense(2), None, 3])

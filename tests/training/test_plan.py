@@ -9,7 +9,31 @@ import numpy as np
 import pytest
 
 import nnxp
-from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Sigmoid, Softmax, Step, Tanh
+from nnxp.layers import (
+    ELU,
+    GELU,
+    SELU,
+    Dense,
+    Dropout,
+    Flatten,
+    GELUTanh,
+    HardSigmoid,
+    HardTanh,
+    Layer,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Step,
+    Tanh,
+)
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
 from nnxp.metrics import RegressionAccuracy
 from nnxp.ops import ELEMENTWISE, VIEWS
@@ -94,6 +118,20 @@ CASES = {
     "widths": Case(lambda: [Dense(5), Tanh(), Dense(3), Tanh(), Dense(4)], MSE, optimizer=Adam(0.05)),
     "activations": Case(
         lambda: [Dense(4), Tanh(), Dense(4), ReLU(), Dense(4), Sigmoid(), Dense(4), Softmax(), Dense(4), Linear()], MSE
+    ),
+    "activations that read their input": Case(
+        lambda: [
+            *(Dense(4), GELU(), Dense(4), SiLU(), Dense(4), Mish(), Dense(4), GELUTanh()),
+            *(Dense(4), Softsign(), Dense(4), GELU(), SiLU(), Softsign(), Mish()),
+        ],
+        MSE,
+    ),
+    "activations with a number": Case(
+        lambda: [
+            *(Dense(4), LeakyReLU(0.2), Dense(4), ELU(0.5), Dense(4), SELU(), Softplus()),
+            *(Dense(4), HardSigmoid(), Dense(4), HardTanh(), Dense(4), LogSoftmax()),
+        ],
+        MSE,
     ),
     "activations in a row": Case(lambda: [Tanh(), Dense(4), ReLU(), Tanh(), Sigmoid(), Softmax(), Tanh()], MSE),
     "dropout": Case(lambda: [Dropout(0.3), Dense(4), ReLU(), Dropout(0.5), Dropout(0.0), Dense(4)], MSE),

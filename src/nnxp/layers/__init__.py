@@ -2,7 +2,27 @@
 
 from nnxp.layers._base import Layer
 from nnxp.layers._recorded import RecordedLayer
-from nnxp.layers.activations import Linear, ReLU, Sigmoid, Softmax, Step, Tanh
+from nnxp.layers.activations import (
+    ELU,
+    GELU,
+    SELU,
+    GELUTanh,
+    HardSigmoid,
+    HardTanh,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Step,
+    Swish,
+    Tanh,
+)
 from nnxp.layers.convolution import Conv2D
 from nnxp.layers.dense import Dense
 from nnxp.layers.dropout import Dropout
@@ -13,6 +33,9 @@ from nnxp.layers.reshape import Flatten, Reshape
 from nnxp.layers.sequential import Sequential
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "AveragePool2D",
     "BatchNorm",
     "Conv2D",
@@ -20,19 +43,29 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GELUTanh",
     "GlobalAveragePool1D",
     "GlobalAveragePool2D",
+    "HardSigmoid",
+    "HardTanh",
     "Layer",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "MaxPool2D",
+    "Mish",
     "RMSNorm",
     "ReLU",
     "RecordedLayer",
     "Reshape",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "Step",
+    "Swish",
     "Tanh",
 ]

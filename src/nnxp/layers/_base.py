@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from nnxp import _check
 from nnxp._types import Array, Arrays, Shape
@@ -18,7 +18,11 @@ from nnxp.ops.record import Program, Record
 from nnxp.parameters import Segment
 from nnxp.regularizers import Regularizer
 
-__all__ = ["Layer", "join"]
+__all__ = ["Layer", "Outputs", "join"]
+
+Outputs: TypeAlias = Literal["probabilities", "scores", "its input", "anything"]
+"""What a layer makes: probabilities; scores, which are none; its input again, but for its shape or scale; or anything:
+nobody can say, as with a layer of the user's own."""
 
 
 def join(path: str, name: object) -> str:
@@ -57,6 +61,9 @@ class Layer(ABC):
     in_model: bool = False
     index_limit: int | None = None
     """For a layer that reads indices: how many there are. Its x is integers from 0 to one less, not real numbers."""
+
+    makes: ClassVar[Outputs] = "anything"
+    """Whether a cross-entropy of probabilities may stand behind it; behind "scores" a model refuses one."""
 
     def build(self, input_shape: Shape, backend: Backend) -> Shape:
         """Make the parameters for inputs of this shape, on this backend; return the output's shape."""

@@ -1,10 +1,12 @@
 """A layer in which every output sees every input."""
 
+from typing import ClassVar
+
 from nnxp import _check
 from nnxp._types import Shape
 from nnxp.errors import ShapeError
 from nnxp.initializers import GlorotUniform, Initializer, Zeros
-from nnxp.layers._base import batch_of
+from nnxp.layers._base import Outputs, batch_of
 from nnxp.layers._recorded import Parameter, ParameterSpec, RecordedLayer
 from nnxp.ops.record import Record, record
 from nnxp.regularizers import Regularizer
@@ -30,6 +32,8 @@ class Dense(RecordedLayer):
     weight_initializer, bias_initializer
         Where training starts: Glorot uniform and zeros.
     """
+
+    makes: ClassVar[Outputs] = "scores"
 
     weights = Parameter()
     biases = Parameter()

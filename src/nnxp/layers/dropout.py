@@ -1,11 +1,12 @@
 """Dropout: in training, a random share of the inputs is set to zero."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from nnxp import _check
 from nnxp.backend import Purpose, Rng
 from nnxp.errors import NotBuiltError
+from nnxp.layers._base import Outputs
 from nnxp.layers._recorded import RecordedLayer
 from nnxp.ops.record import Moment, Record, record
 
@@ -23,6 +24,8 @@ class Dropout(RecordedLayer):
     rate
         r, the share that is dropped, in [0, 1).
     """
+
+    makes: ClassVar[Outputs] = "its input"
 
     def __init__(self, rate: float) -> None:
         self.rate = _check.fraction("Dropout", "rate", rate)

@@ -1,10 +1,13 @@
 """Vectors for indices, learned."""
 
+from typing import ClassVar
+
 from nnxp import _check
 from nnxp._types import Array, Shape
 from nnxp.backend import namespace_of
 from nnxp.errors import ConfigurationError, DtypeError
 from nnxp.initializers import Initializer, Uniform
+from nnxp.layers._base import Outputs
 from nnxp.layers._recorded import Parameter, ParameterSpec, RecordedLayer
 from nnxp.ops.record import Record, record
 
@@ -28,6 +31,8 @@ class Embedding(RecordedLayer):
     weight_initializer
         Where training starts: uniform in [-0.05, 0.05), as in Keras (PyTorch: N(0, 1)).
     """
+
+    makes: ClassVar[Outputs] = "scores"
 
     weights = Parameter()
 

@@ -1,10 +1,12 @@
 """Layers that keep activations at mean 0 and variance 1."""
 
+from typing import ClassVar
+
 from nnxp import _check
 from nnxp._types import Shape
 from nnxp.errors import ShapeError
 from nnxp.initializers import Ones, Zeros
-from nnxp.layers._base import batch_of
+from nnxp.layers._base import Outputs, batch_of
 from nnxp.layers._recorded import Parameter, ParameterSpec, RecordedLayer
 from nnxp.ops.record import Record, record
 
@@ -15,6 +17,8 @@ _ONES, _ZEROS = Ones(), Zeros()
 
 class _Normalization(RecordedLayer):
     """``scale[C]``, for the last axis of x."""
+
+    makes: ClassVar[Outputs] = "scores"
 
     scale = Parameter()
 

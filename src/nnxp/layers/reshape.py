@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from math import prod
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 from nnxp._types import Shape
 from nnxp.errors import ConfigurationError, ShapeError
-from nnxp.layers._base import batch_of
+from nnxp.layers._base import Outputs, batch_of
 from nnxp.layers._recorded import ParameterSpec, RecordedLayer
 from nnxp.ops.record import Record, record
 
@@ -16,6 +16,8 @@ __all__ = ["Flatten", "Reshape"]
 
 class _Reshaping(RecordedLayer):
     """Inputs of one shape to outputs of another one."""
+
+    makes: ClassVar[Outputs] = "its input"
 
     def forward_records(self, *, training: bool) -> tuple[Record, ...]:
         return (record("reshape", "x output_shape", "y"),)

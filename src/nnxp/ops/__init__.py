@@ -78,13 +78,35 @@ ELEMENTWISE = frozenset(
         "add",
         "clip_value",
         "dropout",
+        "elu",
+        "elu_backward",
+        "gelu",
+        "gelu_backward",
+        "gelu_tanh",
+        "gelu_tanh_backward",
+        "hard_sigmoid",
+        "hard_sigmoid_backward",
+        "hard_tanh",
+        "hard_tanh_backward",
         "l1_backward",
         "l2_backward",
         "moving_average",
+        "leaky_relu",
+        "leaky_relu_backward",
+        "mish",
+        "mish_backward",
         "relu",
         "relu_backward",
+        "selu",
+        "selu_backward",
         "sigmoid",
         "sigmoid_backward",
+        "silu",
+        "silu_backward",
+        "softplus",
+        "softplus_backward",
+        "softsign",
+        "softsign_backward",
         "squared_error_backward",
         "step",
         "step_backward",
@@ -133,17 +155,41 @@ class Ops:
     global_average_pool: Op  # x[B,…,C] -> y[B,C]: mean over the axes in between
     global_average_pool_backward: Op  # dy[B,C], size -> dx[B,*size,C]: dy / n
 
-    # activations; each backward takes dy and the output y
+    # activations; a backward takes dy and the output y, or the input x where y says too little
     relu: Op  # x -> y: max(x, 0)
     relu_backward: Op  # dy, y -> dx: dy where y > 0
+    leaky_relu: Op  # x, s -> y: x where x > 0, else s·x
+    leaky_relu_backward: Op  # dy, y, s -> dx: dy where y > 0, else s·dy
+    elu: Op  # x, α -> y: x where x > 0, else α·(e^x - 1)
+    elu_backward: Op  # dy, y, α -> dx: dy where y > 0, else dy·(y + α)
+    selu: Op  # x -> y: λ·x where x > 0, else λ·α·(e^x - 1)
+    selu_backward: Op  # dy, y -> dx: λ·dy where y > 0, else dy·(y + λ·α)
     sigmoid: Op  # x -> y: 1 / (1 + e^-x)
     sigmoid_backward: Op  # dy, y -> dx: dy·y·(1 - y)
+    hard_sigmoid: Op  # x -> y: min(max(x / 6 + 1/2, 0), 1)
+    hard_sigmoid_backward: Op  # dy, y -> dx: dy / 6 where 0 < y < 1
     tanh: Op  # x -> y: tanh x
     tanh_backward: Op  # dy, y -> dx: dy·(1 - y²)
+    hard_tanh: Op  # x -> y: min(max(x, -1), 1)
+    hard_tanh_backward: Op  # dy, y -> dx: dy where -1 < y < 1
+    softsign: Op  # x -> y: x / (1 + |x|)
+    softsign_backward: Op  # dy, x -> dx: dy / (1 + |x|)²
+    softplus: Op  # x -> y: log(1 + e^x)
+    softplus_backward: Op  # dy, y -> dx: dy·(1 - e^-y)
     step: Op  # x -> y: 1 where x > 0, else 0
     step_backward: Op  # dy, y -> dx: 0
+    silu: Op  # x -> y: x·σ(x)
+    silu_backward: Op  # dy, x -> dx: dy·σ(x)·(1 + x·σ(-x))
+    mish: Op  # x -> y: x·tanh s, s = log(1 + e^x)
+    mish_backward: Op  # dy, x -> dx: dy·(tanh s + x·σ(x)·(1 - tanh² s))
+    gelu: Op  # x -> y: x·Φ(x), with the normal distribution Φ
+    gelu_backward: Op  # dy, x -> dx: dy·(Φ(x) + x·φ(x))
+    gelu_tanh: Op  # x -> y: x·(1 + tanh u) / 2, u = √(2/π)·(x + 0.044715·x³)
+    gelu_tanh_backward: Op  # dy, x -> dx: dy·((1 + tanh u) / 2 + x·u'·(1 - tanh² u) / 2)
     softmax: Op  # x[…,K] -> y[…,K]: e^x / Σ e^x
     softmax_backward: Op  # dy[…,K], y[…,K] -> dx[…,K]: y·(dy - Σ dy·y)
+    log_softmax: Op  # x[…,K] -> y[…,K]: x - log Σ e^x
+    log_softmax_backward: Op  # dy[…,K], y[…,K] -> dx[…,K]: dy - e^y·Σ dy
 
     # normalization, of features or channels C; ε is inside the root
     batch_norm: Op  # x[B,…,C], scale[C], offset[C], ε -> y[B,…,C], mean[C], variance[C]

@@ -12,7 +12,7 @@ from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend, Rng, backend_of, get_backend
 from nnxp.data import Scaling
 from nnxp.errors import ConfigurationError, DataError, DtypeError, NnxpError, NotBuiltError, ShapeError
-from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Step, Tanh
+from nnxp.layers import Dense, Layer, Sequential
 from nnxp.losses import Loss
 from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
@@ -485,8 +485,8 @@ def _check_head(root: Sequential, loss: Loss) -> None:
         return
     last: Layer = root
     for _, leaf in root.leaves():
-        last = last if isinstance(leaf, Linear | Dropout | Flatten) else leaf
-    if isinstance(last, Dense | ReLU | Tanh | Step):
+        last = last if leaf.makes == "its input" else leaf
+    if last.makes == "scores":
         kind = type(loss).__name__
         raise ConfigurationError(
             f"Model: {kind} expects probabilities, and the network ends in {last}: put {loss.head}() behind it, or use "
