@@ -19,6 +19,7 @@ __all__ = [
     "positive",
     "positive_int",
     "shape",
+    "up_to_one",
 ]
 
 
@@ -77,6 +78,14 @@ def fraction(owner: str, name: str, value: Any) -> float:
     number = _real(owner, name, value, "a number in [0, 1)")
     if not 0 <= number < 1:
         raise ConfigurationError(f"{owner}: {name} must be a number in [0, 1), got {value!r}.")
+    return number
+
+
+def up_to_one(owner: str, name: str, value: Any) -> float:
+    """``value`` as a float in (0, 1]."""
+    number = _real(owner, name, value, "a number in (0, 1]")
+    if not 0 < number <= 1:
+        raise ConfigurationError(f"{owner}: {name} must be a number in (0, 1], got {value!r}.")
     return number
 
 
