@@ -14,11 +14,11 @@ from typing import Any
 
 from nnxp._types import Namespace, Op
 from nnxp.ops import NOT_OPS, Ops
-from nnxp.ops.reference import activations, indexing, linear, losses, noise, penalties, updates
+from nnxp.ops.reference import activations, counting, indexing, linear, losses, noise, penalties, updates
 
 __all__ = ["FUNCTIONS", "table"]
 
-_MODULES: tuple[ModuleType, ...] = (linear, activations, losses, penalties, noise, indexing, updates)
+_MODULES: tuple[ModuleType, ...] = (linear, activations, losses, penalties, noise, indexing, counting, updates)
 
 FUNCTIONS: dict[str, Op] = {
     field.name: next(getattr(module, field.name) for module in _MODULES if field.name in module.__all__)
