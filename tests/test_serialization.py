@@ -179,9 +179,25 @@ EVERY = [getattr(module, name) for module in (losses, metrics, optimizers, sched
 CONCRETE = [kind for kind in EVERY if isinstance(kind, type) and not kind.__abstractmethods__]
 
 
-@pytest.mark.parametrize("kind", CONCRETE, ids=lambda kind: kind.__name__)
+ARGUMENTS = {
+    schedules.Constant: (0.25,),
+    schedules.InverseTimeDecay: (0.25, 0.5),
+    schedules.StepDecay: (0.25, 5, 0.5),
+    schedules.PiecewiseConstant: ([5, 8], [0.25, 0.125, 0.0]),
+    schedules.ExponentialDecay: (0.25, 0.5, 3),
+    schedules.PolynomialDecay: (0.25, 5, 0.125, 2.0),
+    schedules.CosineDecay: (0.25, 5, 0.125),
+    schedules.CosineRestarts: (0.25, 5, 1.5, 0.5, 0.125),
+    schedules.OneCycle: (0.25, 5, 0.5, 0.25, 0.125),
+    schedules.LinearWarmup: (schedules.Constant(0.25), 5, 0.125),
+    initializers.Constant: (0.25,),
+}
+"""For classes that cannot be made without, or that should come back with other values than their own."""
+
+
+@pytest.mark.parametrize("kind", CONCRETE, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_every_class_of_configuration_comes_back(path, kind):
-    thing = kind(0.25, 0.5) if issubclass(kind, Schedule) else kind()
+    thing = kind(*ARGUMENTS.get(kind, ()))
     options = {"loss": losses.MeanSquaredError(), "optimizer": SGD()}
     if issubclass(kind, losses.Loss):
         options["loss"] = kind(reduction="sum")
@@ -213,7 +229,8 @@ def test_every_layer_comes_back(path):
 @pytest.mark.parametrize("name", [n for n in initializers.__all__ if n not in ("Initializer", "fans")])
 @pytest.mark.parametrize("weight_regularizer", [L1(0.1), L1L2(0.1, 0.3)], ids=str)
 def test_every_initializer_and_regularizer_comes_back(path, name, weight_regularizer):
-    initializer = getattr(initializers, name)()
+    kind = getattr(initializers, name)
+    initializer = kind(*ARGUMENTS.get(kind, ()))
     given = {
         "weight_initializer": initializer,
         "bias_initializer": initializer,

@@ -22,6 +22,7 @@ __all__ = [
     "positive",
     "positive_int",
     "shape",
+    "up_to_one",
 ]
 
 T = TypeVar("T")
@@ -90,6 +91,14 @@ def numbers(owner: str, name: str, values: Any) -> tuple[float, ...]:
     if not isinstance(values, Iterable) or isinstance(values, str | Mapping) or not (items := tuple(values)):
         raise ConfigurationError(f"{owner}: {name} must be a list of numbers, got {values!r}.")
     return tuple(non_negative(owner, f"every number in {name}", item) for item in items)
+
+
+def up_to_one(owner: str, name: str, value: Any) -> float:
+    """``value`` as a float in (0, 1]."""
+    number = _real(owner, name, value, "a number in (0, 1]")
+    if not 0 < number <= 1:
+        raise ConfigurationError(f"{owner}: {name} must be a number in (0, 1], got {value!r}.")
+    return number
 
 
 def choice(owner: str, name: str, value: Any, options: Iterable[str]) -> str:

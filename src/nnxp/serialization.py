@@ -181,7 +181,7 @@ def _encode(value: Any, where: str) -> Any:
             f"save: {where} holds {value!r}, which cannot be written as plain data ({_check.one_line(error)}). "
             "Keep each constructor argument as an attribute of the same name."
         ) from error
-    name = type(value).__name__
+    name = _NAMES.get(type(value), type(value).__name__)
     return {"class": name} | {key: _encode(item, f"{where}.{name}.{key}") for key, item in arguments.items()}
 
 
@@ -190,9 +190,19 @@ def _arguments(kind: type) -> list[str]:
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
-def _classes(custom: Mapping[str, type]) -> dict[str, type]:
-    own = {name: getattr(module, name) for module in _MODULES for name in module.__all__}
-    return {name: kind for name, kind in own.items() if isinstance(kind, type)} | dict(custom)
+def _own_classes() -> dict[str, type]:
+    """By the names that stand in files: where two modules have one name, that of the later module is in front of it."""
+    classes: dict[str, type] = {}
+    for module in _MODULES:
+        for name in module.__all__:
+            kind = getattr(module, name)
+            if isinstance(kind, type):
+                classes[name if name not in classes else f"{module.__name__.rpartition('.')[2]}.{name}"] = kind
+    return classes
+
+
+_CLASSES = _own_classes()
+_NAMES = {kind: name for name, kind in _CLASSES.items()}
 
 
 def _decode(value: Any, classes: Mapping[str, type]) -> Any:
@@ -213,7 +223,7 @@ def _decode(value: Any, classes: Mapping[str, type]) -> Any:
 
 
 def _model(configuration: dict[str, Any], tensors: Arrays, backend: str | Backend, custom: Mapping[str, type]) -> Model:
-    classes = _classes(custom)
+    classes = _CLASSES | dict(custom)
     scaling = configuration["input_scaling"]
     network = _decode(configuration["layers"], classes)
     backend = _backend(backend, configuration)

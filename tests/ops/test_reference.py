@@ -128,6 +128,12 @@ def rmsprop(w, g, c, rate, rho, eps):
     return w - rate * g / (np.sqrt(c) + eps), c
 
 
+def top(p, y, k):
+    """Sorted by size; of equal ones the first comes first."""
+    best = [sorted(range(p.shape[1]), key=lambda column, row=row: -row[column])[:k] for row in p]
+    return sum(label in columns for label, columns in zip(rows_of(y, p).argmax(axis=1), best, strict=True))
+
+
 def fused_softmax(z, y, d):
     return softmax(z), categorical(softmax(z), y, d), categorical_gradient(z, y, d)
 
@@ -286,6 +292,18 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
         lambda a: (a.rows(3), a.one_hot(3)),
         lambda p, y: np.sum(p.argmax(axis=1) == y.argmax(axis=1)),
     ),
+    ("top_matches", lambda a: (a.rows(4), a.labels(4), 2), top),
+    ("top_matches", lambda a: (np.round(a.rows(4)), a.one_hot(4), 2), top),  # rounded: some are equal
+    ("top_matches", lambda a: (np.zeros((a.batch, 4)), a.labels(4), 3), top),
+    ("top_matches", lambda a: (a.rows(4), a.labels(4), 9), lambda p, y, k: len(p)),
+    ("class_pairs", lambda a: (a.rows(3), a.labels(3)), lambda p, y: 3 * y + p.argmax(axis=1)),
+    ("class_pairs", lambda a: (a.rows(3), a.one_hot(3)), lambda p, y: 3 * y.argmax(axis=1) + p.argmax(axis=1)),
+    (
+        "binary_hits",
+        lambda a: (a.share(3), np.round(a.share(3)), 0.4),
+        lambda p, y, threshold: (np.sum(y[p > threshold] == 1), np.sum(p > threshold), np.sum(y == 1)),
+    ),
+    ("moments", lambda a: (a.rows(3),), lambda y: (y.mean(), 0.0, ((y - y.mean()) ** 2).sum())),
     (
         "binary_matches",
         lambda a: (a.share(3), np.round(a.share(3)), 0.4),
@@ -317,7 +335,7 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
     ("all_finite", lambda a: (np.where(np.arange(7) == 3, np.nan, a.normal(7)),), lambda w: False),
     ("all_finite", lambda a: (np.where(np.arange(7) == 6, -np.inf, a.normal(7)),), lambda w: False),
 ]
-COUNTS = {name for name in FUNCTIONS if name.endswith("_matches")}
+COUNTS = {"binary_hits", "class_pairs"} | {name for name in FUNCTIONS if name.endswith("_matches")}
 
 numbered = pytest.mark.parametrize("case", CASES, ids=[f"{case[0]}-{index}" for index, case in enumerate(CASES)])
 
@@ -541,3 +559,29 @@ def test_a_candidate_is_taken_whole(typed_backend):
         backend.to_numpy(backend.ops.keep_better(w, candidate, high, low)), [np.inf, 1, np.nan]
     )
     np.testing.assert_array_equal(backend.to_numpy(backend.ops.keep_better(w, candidate, low, high)), [1, np.nan, 2])
+
+
+def test_no_number_is_among_the_largest(typed_backend):
+    p = put(typed_backend, np.array([[np.nan, 1.0], [1.0, np.nan], [np.inf, -np.inf]]))
+    y = put(typed_backend, np.array([0, 0, 1]))
+    assert [int(typed_backend.ops.top_matches(p, y, k)) for k in (1, 2)] == [1, 2]
+
+
+@pytest.mark.parametrize("op", ["categorical_matches", "top_matches", "class_pairs", "binary_hits", "moments"])
+def test_counting_nothing(op, typed_backend):
+    """A batch of no rows: no division by zero, no warning."""
+    p, y = put(typed_backend, np.zeros((0, 3))), put(typed_backend, np.zeros(0, dtype=int))
+    arguments = {"top_matches": (p, y, 2), "binary_hits": (p, p, 0.5), "moments": (p,)}.get(op, (p, y))
+    for result in as_tuple(getattr(typed_backend.ops, op)(*arguments)):
+        assert not np.any(typed_backend.to_numpy(result))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
+@pytest.mark.parametrize("size", [1000, 100_000])
+def test_moments_far_from_zero(offset, size, typed_backend, random):
+    """In float32 a mean of 10⁶ has steps of 1/16, and its square leaves no digit of a spread of 1."""
+    backend, host = typed_backend, on_grid(typed_backend, offset + random.standard_normal((size // 2, 2)))
+    centre, s, q = (float(number) for number in backend.ops.moments(put(backend, host)))
+    # sums of the spread, however they are ordered: √N roundings in the mean and N in the worst order
+    assert centre + s / size == pytest.approx(host.mean(), abs=1000 * eps(backend), rel=1e-14)
+    assert q - s**2 / size == pytest.approx(((host - host.mean()) ** 2).sum(), rel=1000 * eps(backend))

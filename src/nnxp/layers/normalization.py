@@ -5,14 +5,14 @@ from typing import ClassVar
 from nnxp import _check
 from nnxp._types import Shape
 from nnxp.errors import ShapeError
-from nnxp.initializers import Ones, Zeros
+from nnxp.initializers import Constant, Zeros
 from nnxp.layers._base import Outputs, batch_of
 from nnxp.layers._recorded import Parameter, ParameterSpec, RecordedLayer
 from nnxp.ops.record import Record, record
 
 __all__ = ["BatchNorm", "LayerNorm", "RMSNorm"]
 
-_ONES, _ZEROS = Ones(), Zeros()
+_ONES, _ZEROS = Constant(1.0), Zeros()
 
 
 class _Normalization(RecordedLayer):

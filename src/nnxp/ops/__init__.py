@@ -264,11 +264,17 @@ class Ops:
     # noise
     dropout: Op  # x, rate, stream -> y: x / (1 - rate) where the stream says keep, else 0; its own backward
 
-    # rows and counts
+    # rows
     take_rows: Op  # x[N,…], index[B] -> y[B,…]
+
+    # what metrics count
     categorical_matches: Op  # p[B,K], y -> count[]
+    top_matches: Op  # p[B,K], y, k -> count[]: the target's is one of the k largest
+    class_pairs: Op  # p[B,K], y -> pair[B]: K·(the target's column) + (the largest p's column)
     binary_matches: Op  # p, y, threshold -> count[]
+    binary_hits: Op  # p, y, threshold -> hits[], predicted[], actual[]
     tolerance_matches: Op  # p, y, tolerance -> count[]
+    moments: Op  # y -> c[], s[], q[]: about the mean, Σ (y - c), Σ (y - c)²
 
     # updates of the arena; learning rate η, correction c_i = 1 - β_i^(t+1)
     sgd: Op  # w, g, η -> w

@@ -17,6 +17,7 @@ from nnxp.ops import NOT_OPS, Ops
 from nnxp.ops.reference import (
     activations,
     convolution,
+    counting,
     embedding,
     indexing,
     linear,
@@ -41,6 +42,7 @@ _MODULES: tuple[ModuleType, ...] = (
     penalties,
     noise,
     indexing,
+    counting,
     updates,
 )
 
