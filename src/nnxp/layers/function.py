@@ -112,10 +112,9 @@ class Lambda(RecordedLayer):
         """What a function returned, if it is an array as it should be."""
         dtype = getattr(array, "dtype", None)
         if dtype != like.dtype:
-            got = type(array).__name__ if dtype is None else f"one of {dtype}"
-            raise DtypeError(
-                f"{self} expected {_name(function)} to return an array of {like.dtype}, like the one it gets, got {got}."
-            )
+            wanted, got = f"{type(like).__name__} of {_check.dtype_name(like.dtype)}", type(array).__name__
+            got += "" if dtype is None else f" of {_check.dtype_name(dtype)}"
+            raise DtypeError(f"{self} expected {_name(function)} to return {wanted}, as it was given, got {got}.")
         if shape is not None and _check.shape(array) != shape:
             remedy = "dx has the shape of x" if function is self.f_backward else "output_shape says otherwise"
             raise ShapeError(
