@@ -14,6 +14,7 @@ __all__ = [
     "FileFormatError",
     "FileNotFound",
     "FileNotWritable",
+    "GradientError",
     "MissingDependencyError",
     "NnxpError",
     "NotBuiltError",
@@ -61,6 +62,10 @@ class OrderError(NnxpError, RuntimeError):
 
 class TrainingError(NnxpError, ArithmeticError):
     """Training diverged; the model was put back to its last finished epoch."""
+
+
+class GradientError(NnxpError, AssertionError):
+    """A backward is not the derivative of its forward."""
 
 
 class FileFormatError(NnxpError, ValueError):

@@ -8,11 +8,13 @@ it is no signature, so it does not tell who wrote the file.
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,7 +45,8 @@ def save(model: Model, path: str | PathLike[str]) -> None:
     Raises
     ------
     ConfigurationError
-        Something in the model cannot be written as plain data, such as a lambda for a learning rate.
+        Something in the model cannot be written as plain data, such as a lambda for a learning rate. Functions that
+        stand at the top of a module are written by their names.
     FileNotWritable
         The path cannot be written; what stood there is unchanged.
     """
@@ -62,7 +65,7 @@ def save(model: Model, path: str | PathLike[str]) -> None:
         file.write(content)
 
 
-def load(path: str | PathLike[str], *, backend: str | Backend, custom_objects: Mapping[str, type]) -> Model:
+def load(path: str | PathLike[str], *, backend: str | Backend, custom_objects: Mapping[str, Any]) -> Model:
     """Read what `save` wrote.
 
     Raises
@@ -169,11 +172,8 @@ def _encode(value: Any, where: str) -> Any:
         return [_encode(item, where) for item in value]
     if isinstance(value, np.generic):
         return value.item()
-    if inspect.isroutine(value):
-        raise ConfigurationError(
-            f"save: {where} is the function {value!r}, which a file cannot hold; use an object of "
-            "nnxp.schedules instead."
-        )
+    if inspect.isroutine(value) or isinstance(value, partial):
+        return {"function": _function_name(value, where)}
     try:
         arguments = {name: getattr(value, name) for name in _arguments(type(value))}
     except (AttributeError, TypeError, ValueError) as error:
@@ -183,6 +183,17 @@ def _encode(value: Any, where: str) -> Any:
         ) from error
     name = _NAMES.get(type(value), type(value).__name__)
     return {"class": name} | {key: _encode(item, f"{where}.{name}.{key}") for key, item in arguments.items()}
+
+
+def _function_name(function: Any, where: str) -> str:
+    """The name by which the reader can hand the function in; one without a name in its module has none."""
+    name = getattr(function, "__name__", "")
+    if getattr(sys.modules.get(getattr(function, "__module__", None) or ""), name, None) is not function:
+        raise ConfigurationError(
+            f"save: {where} is the function {function!r}, of which a file can only hold a name, and it has none: "
+            "define it with def at the top of a module, or take an object of nnxp.schedules for a learning rate."
+        )
+    return str(name)
 
 
 def _arguments(kind: type) -> list[str]:
@@ -205,36 +216,44 @@ _CLASSES = _own_classes()
 _NAMES = {kind: name for name, kind in _CLASSES.items()}
 
 
-def _decode(value: Any, classes: Mapping[str, type]) -> Any:
+def _decode(value: Any, known: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
-        return [_decode(item, classes) for item in value]
+        return [_decode(item, known) for item in value]
     if not isinstance(value, dict):
         return value
-    name = value["class"]
-    if name not in classes:
+    if value.keys() == {"function"}:
+        return _named("function", value["function"], known)
+    kind = _named("class", value["class"], known)
+    return kind(**{key: _decode(item, known) for key, item in value.items() if key != "class"})
+
+
+def _named(what: Literal["class", "function"], name: str, known: Mapping[str, Any]) -> Any:
+    found = known.get(name)
+    if not callable(found) or isinstance(found, type) is not (what == "class"):
+        holds = "an object of class" if what == "class" else "the function"
         raise FileFormatError(
-            f"The file holds an object of class {name!r}, which nnxp does not know; "
+            f"The file holds {holds} {name!r}, which nnxp does not know; "
             f"pass it to load: custom_objects={{{name!r}: {name}}}."
         )
-    return classes[name](**{key: _decode(item, classes) for key, item in value.items() if key != "class"})
+    return found
 
 
 # -- from plain data to a model
 
 
-def _model(configuration: dict[str, Any], tensors: Arrays, backend: str | Backend, custom: Mapping[str, type]) -> Model:
-    classes = _CLASSES | dict(custom)
+def _model(configuration: dict[str, Any], tensors: Arrays, backend: str | Backend, custom: Mapping[str, Any]) -> Model:
+    known = {**_CLASSES, **custom}
     scaling = configuration["input_scaling"]
-    network = _decode(configuration["layers"], classes)
+    network = _decode(configuration["layers"], known)
     backend = _backend(backend, configuration)
     shape = tuple(_check.positive_int("load", "input_shape", size) for size in configuration["input_shape"])
     state = {key: array for key, array in tensors.items() if not key.startswith(_SLOT + ".")}
     _check_declared(Sequential(network), "", shape, {key: array.shape for key, array in state.items()}, backend)
     model = Model(
         network,
-        loss=_decode(configuration["loss"], classes),
-        optimizer=_decode(configuration["optimizer"], classes),
-        metrics=_decode(configuration["metrics"], classes),
+        loss=_decode(configuration["loss"], known),
+        optimizer=_decode(configuration["optimizer"], known),
+        metrics=_decode(configuration["metrics"], known),
         backend=backend,
         input_scaling=None if scaling is None else Scaling(**scaling),
         class_names=configuration["class_names"],

@@ -27,9 +27,11 @@ from nnxp.layers.convolution import Conv2D
 from nnxp.layers.dense import Dense
 from nnxp.layers.dropout import Dropout
 from nnxp.layers.embedding import Embedding
+from nnxp.layers.function import Lambda
 from nnxp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
 from nnxp.layers.pooling import AveragePool2D, GlobalAveragePool1D, GlobalAveragePool2D, MaxPool2D
 from nnxp.layers.reshape import Flatten, Reshape
+from nnxp.layers.residual import Residual
 from nnxp.layers.sequential import Sequential
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "GlobalAveragePool2D",
     "HardSigmoid",
     "HardTanh",
+    "Lambda",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -59,6 +62,7 @@ __all__ = [
     "ReLU",
     "RecordedLayer",
     "Reshape",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",

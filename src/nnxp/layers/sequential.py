@@ -31,7 +31,8 @@ class Sequential(Layer):
             )
 
     def __str__(self) -> str:
-        return f"Sequential({len(self.layers)} layers)"
+        count = len(self.layers)
+        return f"{type(self).__name__}({count} layer{'s' * (count > 1)})"
 
     def leaves(self, path: str = "") -> Iterator[tuple[str, Layer]]:
         for index, layer in enumerate(self.layers):

@@ -429,12 +429,12 @@ def load(
     path: str | PathLike[str],
     *,
     backend: str | Backend = "numpy",
-    custom_objects: Mapping[str, type] | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> Model:
     """Read a model that `Model.save` wrote, on any backend.
 
-    ``custom_objects`` maps the names of layers (and losses, …) of your own to their classes; nothing else than these
-    and nnxp's own classes is ever made from a file.
+    ``custom_objects`` maps the names of layers (and losses, …) of your own to their classes, and those of functions to
+    the functions; nothing else than these and nnxp's own classes is ever made from a file.
     """
     from nnxp.serialization import load
 

@@ -1,4 +1,4 @@
-r"""Derivatives by differences: what the mathematics written by hand is held against."""
+r"""Derivatives by differences, one element at a time."""
 
 from collections.abc import Callable
 from typing import Any, Literal
