@@ -147,6 +147,7 @@ class Fit:
                         callback.on_epoch_end(self.model, epoch, logs)
                     if self.engine.optimizer is not kept.optimizer:  # a callback's choice outlives an interrupt
                         kept = self.engine.snapshot()
+                    kept.rate_factor = self.engine.rate_factor  # and so does its rate
                     interrupt.raise_if_requested()
                     if self.model.stop_training:
                         break

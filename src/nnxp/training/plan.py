@@ -62,12 +62,13 @@ class Plan:
         self._copied: set[str] = set()
         self._link(self.records, {})
 
-    def run(self, x: Array, y: Array | None, step: int) -> dict[str, Any]:
+    def run(self, x: Array, y: Array | None, step: int, offset: int = 0) -> dict[str, Any]:
         """Run the program; return ``y_pred``, ``data_loss`` and ``loss``, as far as the network has them.
 
         The predictions may lie in the workspace: they are good until the next run. The loss is always a new array.
+        ``offset`` counts the samples of the update that came before this batch.
         """
-        self._prepare(x, y, step)
+        self._prepare(x, y, step, offset)
         for call in self._calls:
             call()
         values = self._values
@@ -88,7 +89,7 @@ class Plan:
             value = self._update.array(name)
         return _check.shape(value) if hasattr(value, "shape") else ()
 
-    def _prepare(self, x: Array, y: Array | None, step: int) -> None:
+    def _prepare(self, x: Array, y: Array | None, step: int, offset: int = 0) -> None:
         values = self._values
         if x is not self._x or y is not self._y:
             self._take(x, y)
@@ -97,7 +98,7 @@ class Plan:
         if self._moving:
             values |= self.parameters
         if self._varying:
-            moment = Moment(step)
+            moment = Moment(step, offset)
             for name, make in self._varying:
                 values[name] = make(moment)
         if self._update is not None:

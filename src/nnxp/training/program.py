@@ -3,7 +3,7 @@
 The program is symbolic: names, no arrays. `nnxp.training.plan` runs it, with buffers or without.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from nnxp.layers import Layer
@@ -45,6 +45,8 @@ class Mode:
     predictions: bool
     update: bool = False
     """Whether the optimizer's update follows."""
+    penalties: bool = True
+    """Whether penalties are in the loss and in the gradients."""
 
 
 @dataclass
@@ -60,8 +62,11 @@ class Network:
     """A value that lies in the gradients' buffer, to the key of its place there."""
 
 
-def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool) -> Network:
-    """The program of one mode, without the steps that nobody reads; ``fused`` puts `FUSIONS` in place of neighbours."""
+def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool, frozen: Collection[str] = ()) -> Network:
+    """The program of one mode, without the steps that nobody reads; ``fused`` puts `FUSIONS` in place of neighbours.
+
+    Parameters whose keys are ``frozen`` get no gradients.
+    """
     program = Program()
     y_pred = root.trace(program, "", "x", training=mode.training)
     outputs = {"y_pred": y_pred} if mode.predictions or not mode.loss else {}
@@ -74,12 +79,15 @@ def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool) -> Network:
         program.records.append(loss.gradient_record().renamed(_rename(y_pred=y_pred)))
         root.trace_backward(program, "", "dy_pred", training=mode.training)
         gradients = {
-            join(path, name): join(path, "d" + name) for path, leaf in root.leaves() for name in leaf.parameters()
+            join(path, name): join(path, "d" + name)
+            for path, leaf in root.leaves()
+            for name in leaf.parameters()
+            if join(path, name) not in frozen
         }
         targets = {value: key for key, value in gradients.items()}
     if mode.loss:
         _compute_from_logits(program, y_pred)
-        outputs["loss"] = _penalize(program, root, gradients, targets)
+        outputs["loss"] = _penalize(program, root, gradients, targets) if mode.penalties else "data_loss"
     records = _fuse(program.records) if fused else program.records
     program.records = _prune(records, {*outputs.values(), *gradients.values()})
     return Network(program, outputs, gradients, targets)
