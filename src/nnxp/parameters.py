@@ -54,6 +54,11 @@ class Layout:
         """How many elements belong to arrays; the rest is padding, and stays zero."""
         return sum(place.stop - place.start for place in self.places.values())
 
+    @property
+    def bounds(self) -> tuple[tuple[int, int], ...]:
+        """Where each array begins and ends, in order."""
+        return tuple((place.start, place.stop) for place in self.places.values())
+
 
 class Buffer(Mapping[str, Array]):
     """A flat array and its views by name. Padding is zero, and every update keeps it so."""
@@ -102,6 +107,13 @@ class Buffer(Mapping[str, Array]):
         else:
             self.flat = flat
             self._views = self._slice()
+
+    def add(self, flat: Array) -> None:
+        """Add to the contents, in place where that can be."""
+        if self.backend.writable:
+            self.flat += flat
+        else:
+            self.replace(self.flat + flat)
 
     def copy(self) -> Array:
         """The contents as an array that later updates do not change."""

@@ -159,6 +159,7 @@ def _configuration(model: Model) -> dict[str, Any]:
         "seed": model.backend.rng.seed,
         "step": model.step,
         "optimizer_start": model.engine.optimizer_start,
+        "rate_factor": model.engine.rate_factor,
         "input_scaling": None if scaling is None else {name: getattr(scaling, name).tolist() for name in _SCALING},
         "class_names": model.class_names and list(model.class_names),
     }
@@ -170,6 +171,8 @@ def _encode(value: Any, where: str) -> Any:
         return value
     if isinstance(value, list | tuple):
         return [_encode(item, where) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {"mapping": {key: _encode(item, f"{where}[{key!r}]") for key, item in value.items()}}
     if isinstance(value, np.generic):
         return value.item()
     if inspect.isroutine(value) or isinstance(value, partial):
@@ -223,6 +226,8 @@ def _decode(value: Any, known: Mapping[str, Any]) -> Any:
         return value
     if value.keys() == {"function"}:
         return _named("function", value["function"], known)
+    if value.keys() == {"mapping"}:
+        return {key: _decode(item, known) for key, item in value["mapping"].items()}
     kind = _named("class", value["class"], known)
     return kind(**{key: _decode(item, known) for key, item in value.items() if key != "class"})
 
@@ -266,6 +271,7 @@ def _model(configuration: dict[str, Any], tensors: Arrays, backend: str | Backen
     if not start <= step < _MOST_STEPS:
         raise FileFormatError(f"The file says that the optimizer began at step {start} and is at step {step}.")
     engine.step, engine.optimizer_start = step, start
+    engine.rate_factor = _check.positive("load", "rate_factor", configuration.get("rate_factor", 1.0))
     return model
 
 

@@ -88,7 +88,8 @@ class Case:
         return list(LAYOUTS) if any(len(shape) > 1 for shape in self.shapes) else ["rows", "gaps"]
 
 
-UPDATES = {"sgd", "momentum", "nesterov", "adam", "adagrad", "rmsprop"}
+UPDATES = {"sgd", "momentum", "nesterov", "adam", "adamax", "nadam", "lion", "adagrad", "rmsprop", "adadelta"}
+UPDATES |= {"decay_weights", "average"}
 
 
 def normal(*shapes: Any) -> Callable[..., tuple[Any, ...]]:
@@ -139,6 +140,11 @@ def size_of_difference(z: np.ndarray, y: np.ndarray, d: float) -> Any:
 def result_of(op: str) -> Callable[..., Any]:
     """The magnitude of an op whose errors are in proportion to its result."""
     return lambda *arguments: np.abs(getattr(REFERENCE, op)(*arguments))
+
+
+def size_of_moments(w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, *numbers: float) -> tuple[Any, ...]:
+    """What a step is added to; the moments are the same to the bit."""
+    return np.abs(w) + 0.1, np.finfo(w.dtype).tiny, np.finfo(w.dtype).tiny
 
 
 def update(op: str, *numbers: float, slots: int, **how: Any) -> Case:
@@ -298,10 +304,17 @@ CASES = [
         *(0.01, 0.9, 0.999, 1e-7, 1 - 0.9**3, 1 - 0.999**3),
         slots=2,
         ulps=4,
-        magnitude=lambda w, g, m, v, *numbers: (np.abs(w) + 0.1, np.finfo(w.dtype).tiny, np.finfo(w.dtype).tiny),
+        magnitude=size_of_moments,
     ),
     update("adagrad", 0.1, 1e-7, slots=1),
     update("rmsprop", 0.1, 0.9, 1e-7, slots=1),
+    # η and a correction, or a share, are one scalar: two roundings of the step in another order
+    update("adamax", 0.01, 0.9, 0.999, 1e-7, 1 - 0.9**3, slots=2, ulps=4, magnitude=size_of_moments),
+    update("nadam", 0.01, 0.9, 0.999, 1e-7, 0.6, 0.5, 1 - 0.999**3, slots=2, ulps=4, magnitude=size_of_moments),
+    update("lion", 0.01, 0.9, 0.99, slots=1),
+    update("adadelta", 1.0, 0.9, 1e-6, slots=2),
+    Case("decay_weights", normal("like", 0.1, 0.01), shapes=tuple(VECTORS)),
+    Case("average", normal("like", "like", 0.9), shapes=tuple(VECTORS)),
     Case("clip_value", normal("like", 0.5), shapes=tuple(VECTORS)),
     # the norm is a sum of positive terms in another order; short and long gradients
     *[
@@ -620,14 +633,18 @@ def test_each_scratch_has_memory_of_its_own(ops):
 # -- numbers
 
 
+def parameters(case: Case) -> list[str]:
+    """What a case's kernel takes, by name."""
+    return list(inspect.signature(case.kernel).parameters)
+
+
 def reads(case: Case) -> list[str]:
     """The parameters of a case's op that are numbers, by name."""
     arguments = case.arguments(np.random.default_rng(0), case.shapes[0])
-    names = list(inspect.signature(case.kernel).parameters)
-    return [name for name, a in zip(names, arguments, strict=False) if not isinstance(a, np.ndarray)]
+    return [name for name, a in zip(parameters(case), arguments, strict=False) if not isinstance(a, np.ndarray)]
 
 
-VARYING = ("learning_rate", "correction_1", "correction_2")
+VARYING = ("learning_rate", "correction_1", "correction_2", "moment_share", "gradient_share")
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.is_update], ids=lambda case: case.name)
@@ -649,7 +666,7 @@ def test_a_number_is_read_anew_at_each_call(case, dtype, random):
         results = call()
         assert_are(results, buffers)
         assert_close(case, results, getattr(REFERENCE, case.op)(*before, *now), (*before, *now))
-    assert "learning_rate" in names
+    assert "learning_rate" in names or case.op == "average"
 
 
 def test_number_of():
@@ -760,7 +777,7 @@ def test_three_axes(case, axes, dtype, random):
 
 @pytest.mark.parametrize("size", CHUNKS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", [case for case in CASES if case.is_update], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [c for c in CASES if c.is_update and "g" in parameters(c)], ids=lambda case: case.name)
 def test_updates_in_a_row(case, dtype, size, random):
     """Five updates in place, a piece at a time, against five of the reference on whole arrays.
 

@@ -119,6 +119,37 @@ def adam(w, g, m, v, rate, b1, b2, eps, c1, c2):
     return w - rate * (m / c1) / (np.sqrt(v / c2) + eps), m, v
 
 
+def adamax(w, g, m, u, rate, b1, b2, eps, c1):
+    m, u = b1 * m + (1 - b1) * g, np.maximum(b2 * u, np.abs(g))
+    return w - rate / c1 * m / (u + eps), m, u
+
+
+def nadam(w, g, m, v, rate, b1, b2, eps, of_moment, of_gradient, c2):
+    m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+    return w - rate * (of_moment * m + of_gradient * g) / (np.sqrt(v / c2) + eps), m, v
+
+
+def lion(w, g, m, rate, b1, b2):
+    return w - rate * np.sign(b1 * m + (1 - b1) * g), b2 * m + (1 - b2) * g
+
+
+def adadelta(w, g, c, u, rate, rho, eps):
+    c = rho * c + (1 - rho) * g**2
+    d = g * np.sqrt((u + eps) / (c + eps))
+    return w - rate * d, c, rho * u + (1 - rho) * d**2
+
+
+def clipped_by_parts(g, limit, bounds):
+    g = g.copy()
+    for start, stop in bounds:
+        g[start:stop] *= min(1, limit / np.linalg.norm(g[start:stop]))
+    return g
+
+
+def moved(w, stepped, rates):
+    return np.where(rates == 0, w, w + rates * (stepped - w))
+
+
 def adagrad(w, g, c, rate, eps):
     return w - rate * g / (np.sqrt(c + g**2) + eps), c + g**2
 
@@ -143,6 +174,8 @@ def fused_sigmoid(z, y, d):
 
 
 ADAM = (0.01, 0.9, 0.99, 1e-7, 1 - 0.9**3, 1 - 0.99**3)
+ADAMAX = (0.01, 0.9, 0.999, 1e-7, 1 - 0.9**3)
+NADAM = (0.01, 0.9, 0.999, 1e-7, 0.6, 0.5, 1 - 0.999**3)
 
 CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] = [
     ("matmul", lambda a: (a.rows(3), a.normal(3, 2)), lambda p, q: np.einsum("bi,io->bo", p, q)),
@@ -314,6 +347,17 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
     ("momentum", lambda a: (a.normal(7), a.normal(7), a.normal(7), 0.1, 0.9), momentum),
     ("nesterov", lambda a: (a.normal(7), a.normal(7), a.normal(7), 0.1, 0.9), nesterov),
     ("adam", lambda a: (a.normal(7), a.normal(7), a.normal(7), a.positive(7), *ADAM), adam),
+    ("adamax", lambda a: (a.normal(7), a.normal(7), a.normal(7), a.positive(7), *ADAMAX), adamax),
+    ("nadam", lambda a: (a.normal(7), a.normal(7), a.normal(7), a.positive(7), *NADAM), nadam),
+    ("lion", lambda a: (a.normal(7), a.normal(7), a.normal(7), 0.1, 0.9, 0.99), lion),
+    ("adadelta", lambda a: (a.normal(7), a.normal(7), a.positive(7), a.positive(7), 1.0, 0.9, 1e-6), adadelta),
+    ("decay_weights", lambda a: (a.normal(7), 0.1, 0.01), lambda w, rate, decay: w * (1 - rate * decay)),
+    ("clone", lambda a: (a.normal(7),), lambda w: w),
+    ("move", lambda a: (a.normal(7), a.normal(7), np.array([0, 0.1, 0.5, 1, 2, 0, 1.0])), moved),
+    ("average", lambda a: (a.normal(7), a.normal(7), 0.9), lambda mean, w, beta: beta * mean + (1 - beta) * w),
+    ("clip_norms", lambda a: (a.normal(9), 0.5, ((0, 4), (4, 5), (7, 9))), clipped_by_parts),
+    ("clip_norms", lambda a: (a.normal(9), 50.0, ((1, 9),)), lambda g, limit, bounds: g),
+    ("clip_norms", lambda a: (a.normal(9), 0.5, ()), lambda g, limit, bounds: g),
     ("adagrad", lambda a: (a.normal(7), a.normal(7), a.positive(7), 0.01, 0.1), adagrad),
     ("rmsprop", lambda a: (a.normal(7), a.normal(7), a.positive(7), 0.01, 0.9, 0.1), rmsprop),
     ("perturb", lambda a: (a.normal(7), a.normal(7), 0.05), lambda w, n, scale: w + scale * n),
@@ -536,16 +580,40 @@ def test_step_at_its_threshold(typed_backend):
 
 
 def test_clipping_a_zero_gradient(typed_backend):
-    zero = put(typed_backend, np.zeros(3))
-    np.testing.assert_array_equal(typed_backend.to_numpy(typed_backend.ops.clip_norm(zero, 1.0)), [0, 0, 0])
+    zero, ops = put(typed_backend, np.zeros(3)), typed_backend.ops
+    for clipped in (ops.clip_norm(zero, 1.0), ops.clip_norms(zero, 1.0, ((0, 2),))):
+        np.testing.assert_array_equal(typed_backend.to_numpy(clipped), [0, 0, 0])
 
 
-@pytest.mark.parametrize(("op", "scalars"), [("adam", ADAM), ("adagrad", (0.01, 1e-7)), ("rmsprop", (0.01, 0.9, 1e-7))])
+def test_the_way_to_a_step_that_is_no_number(typed_backend):
+    """Where the rate is 0, nothing moves, whatever the step is; where it is 1, the step is taken to the bit."""
+    backend = typed_backend
+    w = on_grid(backend, np.array([0.1, -0.0, 0.3, 1e-30, 0.7]))
+    stepped = on_grid(backend, np.array([np.nan, np.inf, -np.inf, 1.1, 1e30]))
+    rates = np.array([0.0, 0.0, 0.0, 1.0, 1.0])
+    with backend.quiet():
+        result = backend.to_numpy(backend.ops.move(*(put(backend, a) for a in (w, stepped, rates))))
+    np.testing.assert_array_equal(result, [*w[:3], *stepped[3:]])
+    assert np.signbit(result[1])
+
+
+@pytest.mark.parametrize(
+    ("op", "scalars"),
+    [
+        ("adam", ADAM),
+        ("adamax", ADAMAX),
+        ("nadam", NADAM),
+        ("lion", (0.01, 0.9, 0.99)),
+        ("adagrad", (0.01, 1e-7)),
+        ("rmsprop", (0.01, 0.9, 1e-7)),
+        ("adadelta", (1.0, 0.9, 1e-6)),
+    ],
+)
 def test_a_weight_that_never_moves(op, scalars, typed_backend):
     """Padding: 0 / (√0 + ε) stays 0."""
     backend = typed_backend
     zero = put(backend, np.zeros(3))
-    slots = [zero] * (2 if op == "adam" else 1)
+    slots = [zero] * (1 if op in ("lion", "adagrad", "rmsprop") else 2)
     for result in getattr(backend.ops, op)(zero, zero, *slots, *scalars):
         np.testing.assert_array_equal(backend.to_numpy(result), [0, 0, 0])
 

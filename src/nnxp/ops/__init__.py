@@ -116,7 +116,25 @@ ELEMENTWISE = frozenset(
 )
 """Ops that read element e of their inputs only to make element e of their result: the buffer may be an input's own."""
 
-UPDATES = frozenset({"adagrad", "adam", "clip_value", "momentum", "nesterov", "rmsprop", "sgd"})
+UPDATES = frozenset(
+    {
+        "adadelta",
+        "adagrad",
+        "adam",
+        "adamax",
+        "average",
+        "clip_value",
+        "clone",
+        "decay_weights",
+        "lion",
+        "momentum",
+        "move",
+        "nadam",
+        "nesterov",
+        "rmsprop",
+        "sgd",
+    }
+)
 """Updates that read element e of the arena only to make element e: a piece of the arena may be done at a time."""
 
 VIEWS = frozenset({"reshape"})
@@ -281,12 +299,21 @@ class Ops:
     momentum: Op  # w, g, v, η, μ -> w, v
     nesterov: Op  # w, g, v, η, μ -> w, v
     adam: Op  # w, g, m, v, η, β_1, β_2, ε, c_1, c_2 -> w, m, v
+    adamax: Op  # w, g, m, u, η, β_1, β_2, ε, c_1 -> w, m, u
+    nadam: Op  # w, g, m, v, η, β_1, β_2, ε, share of m, share of g, c_2 -> w, m, v
+    lion: Op  # w, g, m, η, β_1, β_2 -> w, m
     adagrad: Op  # w, g, c, η, ε -> w, c
     rmsprop: Op  # w, g, c, η, ρ, ε -> w, c
+    adadelta: Op  # w, g, c, u, η, ρ, ε -> w, c, u
+    decay_weights: Op  # w, η, λ -> w - η·λ·w
+    clone: Op  # w -> w: in memory of its own
+    move: Op  # w, w', r -> w + r·(w' - w)
+    average: Op  # a, w, β -> β·a + (1 - β)·w
     perturb: Op  # w, n, s -> w + s·n
     keep_better: Op  # w, w', loss[], loss'[] -> w' where loss' < loss, else w
     clip_value: Op  # g, limit -> g
     clip_norm: Op  # g, limit -> g: the norm of all of g
+    clip_norms: Op  # g, limit, bounds -> g: the norm of each parameter
     all_finite: Op  # w -> bool[]
 
     kernels: Mapping[str, Kernel] = field(default_factory=dict)

@@ -2,18 +2,20 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nnxp import _check
 from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend, Purpose
+from nnxp.errors import OrderError
 from nnxp.layers import Layer, RecordedLayer
 from nnxp.layers._base import join
 from nnxp.losses import Loss, on_backend
 from nnxp.ops.record import run
 from nnxp.optimizers import GradientOptimizer, Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
+from nnxp.training.parts import Data, add_results, part_of, parts_of
 from nnxp.training.plan import Plan
 from nnxp.training.program import Mode, write
 from nnxp.training.update import Update
@@ -30,7 +32,17 @@ TRY = Mode(training=True, loss=True, gradients=False, predictions=False, remembe
 TRY_WITH_METRICS = Mode(training=True, loss=True, gradients=False, predictions=True, remembers=True)
 EVALUATE = Mode(training=False, loss=True, gradients=False, predictions=True)
 PREDICT = Mode(training=False, loss=False, gradients=False, predictions=True)
+FIRST_PART = Mode(training=True, loss=True, gradients=True, predictions=False, remembers=True)
+FIRST_PART_WITH_METRICS = replace(FIRST_PART, predictions=True)
+LATER_PART = replace(FIRST_PART, penalties=False)
+LATER_PART_WITH_METRICS = replace(LATER_PART, predictions=True)
 STILL_GRADIENTS = Mode(training=False, loss=True, gradients=True, predictions=False)
+
+
+def _part_key(mode: Mode, data: Data, part: slice) -> tuple[Any, ...]:
+    """Where the plan of a batch's part is kept: not where that of a batch of the part's size is."""
+    (x, y, sample_weight), rows = data, part.stop - part.start
+    return mode, (rows, *x.shape[1:]), (rows, *y.shape[1:]), sample_weight is None, x.shape[0]
 
 
 @dataclass
@@ -50,6 +62,7 @@ class Snapshot:
     step: int
     optimizer: Optimizer
     optimizer_start: int
+    rate_factor: float
 
 
 class Engine:
@@ -61,6 +74,7 @@ class Engine:
         self.output_shape = root.build(input_shape, backend)
         self.step = 0
         self.planned = True
+        self.averaged = False  # whether the parameters are their moving average at the moment
         self._leaves = list(root.leaves())
         # a leaf that never says what it remembers does not: most have nothing, and are not asked in every epoch
         own = [(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)]
@@ -83,8 +97,13 @@ class Engine:
 
     def use(self, optimizer: Optimizer) -> None:
         """Update with this optimizer from now on: its slots are zero, and it counts its steps from here."""
+        multipliers = optimizer.multipliers(self.parameters)
+        layout, backend = self.parameters.layout, self.backend
         self.optimizer = optimizer
-        self.slots = {name: Buffer(self.parameters.layout, self.backend) for name in optimizer.slots}
+        self.frozen = frozenset(key for key, multiplier in multipliers.items() if multiplier == 0)
+        self.gradients.replace(backend.zeros(layout.size))  # nothing will write those of what is frozen
+        self._sum = Buffer(layout, backend) if optimizer.accumulate > 1 else None
+        self.slots = {name: Buffer(layout, backend) for name in optimizer.memory}
         self._trained = {"w": self.parameters, **self.slots}  # what an update changes, as optimizers call it
         buffers = self._trained | {"g": self.gradients}
         self._update = Update(optimizer, buffers, self.backend, self._scratch, start=self.step)
@@ -97,12 +116,42 @@ class Engine:
         self, x: Array, y: Array, sample_weight: Array | None = None, *, predictions: bool = False
     ) -> dict[str, Any]:
         """One update on one batch; returns ``loss``, ``data_loss`` and perhaps ``y_pred``, from before the update."""
-        if self.optimizer.needs_gradient:
+        if self.averaged:
+            self.require_own_parameters("training")
+        if not self.optimizer.needs_gradient:
+            results = self._search(TRY_WITH_METRICS if predictions else TRY, x, y, sample_weight)
+        elif self._sum is None:
             results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y, sample_weight)
             self._tell_layers()
         else:
-            results = self._search(TRY_WITH_METRICS if predictions else TRY, x, y, sample_weight)
+            results = self._train_in_parts((x, y, sample_weight), self._sum, predictions=predictions)
+            self._tell_layers()
         self.step += 1
+        return results
+
+    def _train_in_parts(self, data: Data, total: Buffer, *, predictions: bool) -> dict[str, Any]:
+        """One update by the gradients of a batch's parts, added up in ``total``."""
+        made = []
+        for part in parts_of(data[0].shape[0], self.optimizer.accumulate):
+            made.append(self._run_part(data, part, predictions=predictions))
+            if part.start:
+                total.add(self.gradients.flat)
+            else:
+                total.replace(self.gradients.flat)
+        self.gradients.replace(total.flat)
+        self._update.run(self.step)
+        return add_results(made, self.backend.xp)
+
+    def _run_part(self, data: Data, part: slice, *, predictions: bool) -> dict[str, Any]:
+        """Gradients of one part, as a share of the whole batch: the first part has the penalties."""
+        first, later = (FIRST_PART, LATER_PART)
+        if predictions:
+            first, later = FIRST_PART_WITH_METRICS, LATER_PART_WITH_METRICS
+        plan = self._find(_part_key(later if part.start else first, data, part), data[0])
+        x, y, sample_weight = part_of(data, part)
+        results = plan.run(x, y, self.step, sample_weight, part.start)
+        if predictions:  # which lie where the next part's will
+            results["y_pred"] = self.backend.xp.asarray(results["y_pred"], copy=True)
         return results
 
     def run(self, mode: Mode, x: Array, y: Array | None = None, sample_weight: Array | None = None) -> dict[str, Any]:
@@ -121,6 +170,9 @@ class Engine:
 
     def seen(self, x: Array, y: Array, sample_weight: Array | None = None) -> bool:
         """Whether a training plan for arrays like these is there already."""
+        if self._sum is not None:
+            first, *_ = parts_of(x.shape[0], self.optimizer.accumulate)
+            return _part_key(FIRST_PART, (x, y, sample_weight), first) in self._plans
         mode = TRAIN if self.optimizer.needs_gradient else TRY
         return (mode, x.shape, y.shape, sample_weight is None) in self._plans
 
@@ -129,13 +181,16 @@ class Engine:
         return self._find((mode, x.shape, y.shape, True), x)
 
     def _find(self, key: tuple[Any, ...], x: Array) -> Plan:
-        """The plan for a mode, the shapes of x and y (these also tell the kinds of targets apart), and no weights."""
+        """The plan for a mode, the shapes of x and y (these also tell the kinds of targets apart), and no weights.
+
+        The loss is divided as that of the batch x, of which the shapes may be a part's.
+        """
         plan = self._plans.get(key)
         if plan is None:
             mode: Mode = key[0]
             constants = self.loss.constants((x.shape[0], *self.output_shape)) if mode.loss else {}
             plan = Plan(
-                write(self.root, self.loss, mode, fused=self.planned, weighted=not key[-1]),
+                write(self.root, self.loss, mode, fused=self.planned, weighted=not key[3], frozen=self.frozen),
                 self.backend,
                 self.parameters,
                 self.gradients,
@@ -158,14 +213,14 @@ class Engine:
         values = {"w": w, "noise": noise.flat, **self.optimizer.scalars(self.step - self.optimizer_start)}
         run(self.optimizer.records(), values, ops)
         candidate, remembered = values["candidate"], self.remembered()
-        self._replace_parameters(candidate)
+        self.replace_parameters(candidate)
         try:
             candidate_loss = self.run(TRY, x, y, sample_weight)["loss"]
         finally:  # neither an error nor what layers remember of the candidate leaves a trace
-            self._replace_parameters(w)
+            self.replace_parameters(w)
             self.remember(remembered)
         results = self.run(mode, x, y, sample_weight)  # after the candidate's run, which may use the same workspace
-        self._replace_parameters(ops.keep_better(w, candidate, results["loss"], candidate_loss))
+        self.replace_parameters(ops.keep_better(w, candidate, results["loss"], candidate_loss))
         return results
 
     def _noise(self) -> Arrays:
@@ -177,7 +232,8 @@ class Engine:
         }
         return {key: asarray(draw, dtype=self.backend.dtype) for key, draw in draws.items()}
 
-    def _replace_parameters(self, flat: Array) -> None:
+    def replace_parameters(self, flat: Array) -> None:
+        """Take ``flat`` as the parameters."""
         self.parameters.replace(flat)
         self._tell_layers()
 
@@ -195,10 +251,29 @@ class Engine:
     def optimizer_start(self, step: int) -> None:
         self._update.start = step
 
+    @property
+    def rate_factor(self) -> float:
+        """A factor on the optimizer's learning rate, for callbacks to lower; a new optimizer begins with 1."""
+        return self._update.factor
+
+    @rate_factor.setter
+    def rate_factor(self, factor: float) -> None:
+        self._update.factor = factor
+
     def learning_rate(self) -> float | None:
         """The rate of the next update; None where there is no such thing."""
         optimizer = self.optimizer
-        return optimizer.rate(self.step - self.optimizer_start) if isinstance(optimizer, GradientOptimizer) else None
+        if not isinstance(optimizer, GradientOptimizer):
+            return None
+        return optimizer.rate(self.step - self.optimizer_start) * self.rate_factor
+
+    def require_own_parameters(self, what: str) -> None:
+        """Raise while the parameters are their moving average."""
+        if self.averaged:
+            raise OrderError(
+                f"{what}: inside `with model.averaged():` the parameters are their moving average, and are put back "
+                "at its end; do this outside of it."
+            )
 
     def all_finite(self) -> bool:
         """Whether all parameters are finite numbers."""
@@ -229,12 +304,13 @@ class Engine:
         """A copy of what training changes; ``into`` lends its memory, and is what comes back."""
         if into is None or into.optimizer is not self.optimizer or not self.backend.writable:
             flats = {name: buffer.copy() for name, buffer in self._trained.items()}
-            return Snapshot(flats, self.remembered(), self.step, self.optimizer, self.optimizer_start)
+            start, factor = self.optimizer_start, self.rate_factor
+            return Snapshot(flats, self.remembered(), self.step, self.optimizer, start, factor)
         for flat, buffer in zip(into.flats.values(), self._trained.values(), strict=True):
             flat[...] = buffer.flat
         if self._remembering or self.statistics:
             into.remembered = self.remembered()
-        into.step, into.optimizer_start = self.step, self._update.start
+        into.step, into.optimizer_start, into.rate_factor = self.step, self._update.start, self._update.factor
         return into
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -246,6 +322,7 @@ class Engine:
         self.remember(snapshot.remembered)
         self._hand_out(self._leaves)
         self.step, self.optimizer_start = snapshot.step, snapshot.optimizer_start
+        self.rate_factor = snapshot.rate_factor
 
     def state(self) -> Arrays:
         """Host copies of parameters and of what layers remember, by key."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, prod
-from typing import Any, TypeAlias
+from typing import Any
 
 from nnxp._types import Array
 from nnxp.backend import Backend, Purpose
@@ -13,9 +13,10 @@ from nnxp.training.callbacks import Callback
 from nnxp.training.engine import EVALUATE, Engine
 from nnxp.training.history import History
 from nnxp.training.interrupt import Interrupt, deferred_interrupt
+from nnxp.training.parts import Data, part_of
 from nnxp.training.progress import Progress
 
-__all__ = ["Batches", "Data", "Fit", "evaluate", "slices"]
+__all__ = ["Batches", "Fit", "evaluate", "slices"]
 
 
 def slices(samples: int, batch_size: int | None) -> list[slice]:
@@ -67,23 +68,14 @@ class _Tally:
         return sum(self.engine.backend.read(column))
 
 
-Data: TypeAlias = tuple[Array, Array, Array | None]
-"""Features, targets, and perhaps a weight for each sample."""
-
-
 def evaluate(engine: Engine, metrics: Sequence[Metric], data: Data, batch_size: int | None) -> dict[str, float]:
     """Loss and metrics of a data set, whatever the batches: the penalty counts once."""
     tally = _Tally(engine, metrics)
     for part in slices(data[0].shape[0], batch_size):
-        x, y, weights = _part(data, part)
+        x, y, weights = part_of(data, part)
         tally.add(engine.run(EVALUATE, x, y, weights), y)
     engine.release(EVALUATE)
     return tally.read(penalty_once=True)
-
-
-def _part(data: Data, part: slice) -> Data:
-    x, y, weights = data
-    return x[part, ...], y[part, ...], None if weights is None else weights[part]
 
 
 class Batches:
@@ -93,7 +85,7 @@ class Batches:
         self._engine, self._data = engine, data
         self._parts = slices(data[0].shape[0], batch_size)
         self._shuffle = shuffle and batch_size is not None
-        self._fixed = [data] if len(self._parts) == 1 else [_part(data, part) for part in self._parts]
+        self._fixed = [data] if len(self._parts) == 1 else [part_of(data, part) for part in self._parts]
         self._buffers: dict[int, list[Array | None]] = {}
 
     def of_epoch(self) -> Iterable[Data]:
@@ -159,6 +151,7 @@ class Fit:
                         callback.on_epoch_end(self.model, epoch, logs)
                     if self.engine.optimizer is not kept.optimizer:  # a callback's choice outlives an interrupt
                         kept = self.engine.snapshot()
+                    kept.rate_factor = self.engine.rate_factor  # and so does its rate
                     interrupt.raise_if_requested()
                     if self.model.stop_training:
                         break

@@ -1,7 +1,7 @@
 """The model: layers with a loss and an optimizer, built on a backend, trained on data."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from nnxp.layers import Dense, Layer, Sequential
 from nnxp.losses import Loss
 from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
+from nnxp.training.average import averaged
 from nnxp.training.callbacks import Callback
 from nnxp.training.door import Door, check_values, convert_features
 from nnxp.training.engine import GRADIENTS, PREDICT, STILL_GRADIENTS, Engine
 from nnxp.training.history import History
-from nnxp.training.loop import Data, Fit, evaluate, slices
+from nnxp.training.loop import Fit, evaluate, slices
+from nnxp.training.parts import Data
 from nnxp.training.progress import ProgressKind, open_progress
 from nnxp.training.summary import Summary
 
@@ -121,9 +123,31 @@ class Model:
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
-        self._optimizer = _expect("optimizer", optimizer, Optimizer, "optimizers.Adam()")
+        optimizer = _expect("optimizer", optimizer, Optimizer, "optimizers.Adam()")
         if self._engine is not None:
+            self._engine.require_own_parameters("optimizer")
             self._engine.use(optimizer)
+        self._optimizer = optimizer
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The learning rate of the next update, with `learning_rate_factor`; None for RandomSearch, which has none."""
+        return self.engine.learning_rate()
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """A positive factor on the optimizer's learning rate, or on its schedule's: 1, unless it was assigned.
+
+        It is saved with the model; a new optimizer begins with 1.
+        """
+        return self.engine.rate_factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, factor: float) -> None:
+        factor = _check.positive("Model", "learning_rate_factor", factor)
+        if self.engine.learning_rate() is None:
+            raise ConfigurationError(f"Model: {type(self.optimizer).__name__} has no learning rate to multiply.")
+        self.engine.rate_factor = factor
 
     @property
     def built(self) -> bool:
@@ -238,6 +262,8 @@ class Model:
         epochs = _check.positive_int("fit", "epochs", epochs)
         batch_size = None if batch_size is None else _check.positive_int("fit", "batch_size", batch_size)
         callbacks = _callbacks(callbacks)
+        if self._engine is not None:
+            self._engine.require_own_parameters("fit")
         data = self._data(x, y, sample_weight)
         validation = None if validation_data is None else self._data(*_validation(validation_data))
         self.metrics = tuple(metric.fitted(self.backend.to_numpy(data[1])) for metric in self._metrics)
@@ -262,14 +288,32 @@ class Model:
     ) -> tuple[Array, Arrays]:
         """The loss, and host copies of its derivatives by each parameter (``"0.weights"``); changes nothing.
 
-        With ``training=True`` Dropout drops what the next `train_step` will drop.
+        Parameters that the optimizer's ``rates`` freeze have none. With ``training=True`` Dropout drops what the next
+        `train_step` will drop.
         """
         batch = self._weighted_batch(x, y, sample_weight)
         engine = self.engine
         remembered = engine.remembered()
         results = engine.run(GRADIENTS if training else STILL_GRADIENTS, *batch)
         engine.remember(remembered)
-        return results["loss"], {key: self.backend.to_numpy(array) for key, array in engine.gradients.items()}
+        gradients = {key: array for key, array in engine.gradients.items() if key not in engine.frozen}
+        return results["loss"], {key: self.backend.to_numpy(array) for key, array in gradients.items()}
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """``with model.averaged(): …``: inside, the parameters are their moving average (an optimizer's ``ema=``).
+
+        `evaluate`, `predict`, `save` and `state_dict` then see the average of all updates, each weighted with
+        (1 - β)·β^age and all divided by the weights' sum, so the zeros that it began with do not count. At the end, and
+        after any error, the trained parameters are back. What layers remember (running means) is not averaged.
+
+        Raises
+        ------
+        ConfigurationError
+            The optimizer keeps no average.
+        OrderError
+            There was no update yet; or, inside, the model is trained or changed.
+        """
+        return averaged(self.engine)
 
     # -- asking
 
@@ -312,6 +356,7 @@ class Model:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take a `state_dict`: all of it, cast to the model's dtype, or, on any error, nothing."""
         engine = self.engine
+        engine.require_own_parameters("load_state_dict")
         current = engine.state()
         if state.keys() != current.keys():
             missing, unknown = sorted(current.keys() - state.keys()), sorted(state.keys() - current.keys())
@@ -343,12 +388,14 @@ class Model:
         moved = _backend(backend, dtype, self.backend.rng.seed)
         if self._engine is not None:
             old = self._engine
+            old.require_own_parameters("to")
             state, slots = old.state(), old.slot_state()
             with _layers_kept(self.root):
                 engine = Engine(self.root, self.loss, self.optimizer, moved, old.input_shape)
                 engine.load_state(state)
                 engine.load_slot_state(slots)
             engine.step, engine.optimizer_start = old.step, old.optimizer_start
+            engine.rate_factor = old.rate_factor
             self._engine = engine
         self.backend, self._door = moved, Door()
         return self

@@ -70,12 +70,15 @@ class Plan:
         self._copied: set[str] = set()
         self._link(self.records, {})
 
-    def run(self, x: Array, y: Array | None, step: int, sample_weight: Array | None = None) -> dict[str, Any]:
+    def run(
+        self, x: Array, y: Array | None, step: int, sample_weight: Array | None = None, offset: int = 0
+    ) -> dict[str, Any]:
         """Run the program; return ``y_pred``, ``data_loss`` and ``loss``, as far as the network has them.
 
         The predictions may lie in the workspace: they are good until the next run. The loss is always a new array.
+        ``offset`` counts the samples of the update that came before this batch.
         """
-        self._prepare(x, y, step, sample_weight)
+        self._prepare(x, y, step, sample_weight, offset)
         for call in self._calls:
             call()
         values = self._values
@@ -96,7 +99,7 @@ class Plan:
             value = self._update.array(name)
         return _check.shape(value) if hasattr(value, "shape") else ()
 
-    def _prepare(self, x: Array, y: Array | None, step: int, weights: Array | None) -> None:
+    def _prepare(self, x: Array, y: Array | None, step: int, weights: Array | None, offset: int = 0) -> None:
         values = self._values
         if x is not self._x or y is not self._y or weights is not self._weights:
             self._take(x, y, weights)
@@ -106,7 +109,7 @@ class Plan:
             values |= self.parameters
             values |= self.statistics
         if self._varying:
-            moment = Moment(step)
+            moment = Moment(step, offset)
             for name, make in self._varying:
                 values[name] = make(moment)
         if self._update is not None:

@@ -3,7 +3,7 @@
 The program is symbolic: names, no arrays. `nnxp.training.plan` runs it, with buffers or without.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from nnxp.layers import Layer
@@ -50,6 +50,8 @@ class Mode:
     """Whether the optimizer's update follows."""
     remembers: bool = False
     """Whether layers remember what they saw (BatchNorm its running statistics)."""
+    penalties: bool = True
+    """Whether penalties are in the loss and in the gradients."""
 
 
 @dataclass
@@ -67,9 +69,13 @@ class Network:
     """A value that lies in the statistics' buffer, to the key of its place there."""
 
 
-def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool, weighted: bool = False) -> Network:
-    """The program of one mode, without the steps that nobody reads; ``fused`` puts `FUSIONS` in place of neighbours,
-    ``weighted`` lets the loss read ``sample_weight``."""
+def write(
+    root: Layer, loss: Loss, mode: Mode, *, fused: bool, weighted: bool = False, frozen: Collection[str] = ()
+) -> Network:
+    """The program of one mode, without the steps that nobody reads; ``fused`` puts `FUSIONS` in place of neighbours.
+
+    ``weighted`` lets the loss read ``sample_weight``; parameters whose keys are ``frozen`` get no gradients.
+    """
     program = Program(list(loss.target_records()) if mode.loss else [])
     y_pred = root.trace(program, "", "x", training=mode.training)
     outputs = {"y_pred": y_pred} if mode.predictions or not mode.loss else {}
@@ -82,12 +88,15 @@ def write(root: Layer, loss: Loss, mode: Mode, *, fused: bool, weighted: bool = 
         program.records += [step.renamed(_rename(y_pred=y_pred)) for step in loss.gradient_records(weighted=weighted)]
         root.trace_backward(program, "", "dy_pred", training=mode.training)
         gradients = {
-            join(path, name): join(path, "d" + name) for path, leaf in root.leaves() for name in leaf.parameters()
+            join(path, name): join(path, "d" + name)
+            for path, leaf in root.leaves()
+            for name in leaf.parameters()
+            if join(path, name) not in frozen
         }
         targets = {value: key for key, value in gradients.items()}
     if mode.loss:
         _compute_from_logits(program, y_pred, loss.op)
-        outputs["loss"] = _penalize(program, root, gradients, targets)
+        outputs["loss"] = _penalize(program, root, gradients, targets) if mode.penalties else "data_loss"
     records = _fuse(program.records) if fused else program.records
     remembered = program.remembered if mode.remembers else {}
     program.records = _prune(records, {*outputs.values(), *gradients.values(), *remembered})

@@ -1,13 +1,14 @@
 """One update of the arena, as calls that a plan puts behind its own."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from nnxp.backend import Backend
 from nnxp.ops import UPDATES, Call, Number
 from nnxp.ops.record import Record, results
 from nnxp.optimizers import Optimizer
-from nnxp.parameters import Buffer
+from nnxp.parameters import Buffer, Layout
 
 __all__ = ["Update"]
 
@@ -15,18 +16,19 @@ __all__ = ["Update"]
 class Update:
     """An optimizer's records, bound to the buffers of parameters ``w``, gradients ``g`` and slots.
 
-    ``start`` is the model's step at which the optimizer's own count begins.
+    ``start`` is the model's step at which the optimizer's own count begins; ``factor`` multiplies its learning rate.
     """
 
     def __init__(
         self, optimizer: Optimizer, buffers: Mapping[str, Buffer], backend: Backend, scratch: Any, *, start: int
     ) -> None:
-        self.start = start
-        self._optimizer, self._buffers, self._ops = optimizer, buffers, backend.ops
-        self._numbers = {name: Number(value) for name, value in optimizer.varying(0).items()}
-        self._constants = optimizer.constants()
-        self._piece = backend.adapter.piece
+        self.start, self.factor = start, 1.0
         self.records = optimizer.records()
+        self._optimizer, self._backend, self._ops = optimizer, backend, backend.ops
+        self._buffers = {**buffers, **self._further(buffers["w"].layout)}
+        self._numbers = {name: Number(value) for name, value in optimizer.varying(0).items()}
+        self._constants = {**optimizer.constants(), "bounds": buffers["w"].layout.bounds}
+        self._piece = backend.adapter.piece
         self.calls = [
             self._bound(step, scratch) if step.op in self._ops.kernels else self._by_name(step) for step in self.records
         ]
@@ -35,6 +37,27 @@ class Update:
         """Set the numbers that change from update to update."""
         for name, value in self._optimizer.varying(step - self.start).items():
             self._numbers[name].value = value
+        if self.factor != 1.0:
+            self._numbers["learning_rate"].value *= self.factor
+
+    def run(self, step: int) -> None:
+        """The update by itself, with the gradients that are there."""
+        self.prepare(step)
+        for call in self._linked:
+            call()
+
+    @cached_property
+    def _linked(self) -> list[Call]:
+        return self._backend.compile_step(self.calls)
+
+    def _further(self, layout: Layout) -> dict[str, Buffer]:
+        """The buffers that some records need and nobody else: the elements' rates, and room for a step."""
+        if not any("rates" in step.inputs for step in self.records):
+            return {}
+        rates, xp = Buffer(layout, self._backend), self._backend.xp
+        multipliers = self._optimizer.multipliers(rates)
+        rates.write({key: xp.ones_like(array) * multipliers[key] for key, array in rates.items()})
+        return {"rates": rates, "stepped": Buffer(layout, self._backend)}
 
     def array(self, name: str) -> Any:
         """The flat array of a name in the records; None for a number."""

@@ -1,6 +1,5 @@
 """Updates, in place and in pieces that stay in cache. ``out`` holds the very arrays that are updated."""
 
-from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -8,9 +7,22 @@ import numpy as np
 
 from nnxp._types import Array
 from nnxp.ops import Call, Number
-from nnxp.ops.numpy._memory import CHUNK, Scratch, like
+from nnxp.ops.numpy._memory import Scratch, like
+from nnxp.ops.numpy._updating import approach, in_pieces, owned, with_scratch
 
-__all__ = ["adagrad", "adam", "all_finite", "clip_norm", "clip_value", "momentum", "nesterov", "rmsprop", "sgd"]
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "all_finite",
+    "average",
+    "clip_norm",
+    "clip_value",
+    "decay_weights",
+    "momentum",
+    "nesterov",
+    "rmsprop",
+    "sgd",
+]
 
 
 def sgd(
@@ -22,7 +34,7 @@ def sgd(
         np.multiply(g, rate, out=step)
         np.subtract(w, step, out=w)
 
-    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 1, w, g), w)
+    return in_pieces(piece, learning_rate, with_scratch(scratch, 1, w, g), w)
 
 
 def momentum(
@@ -41,7 +53,7 @@ def momentum(
         _velocity(v, g, rate, keep, step)
         np.add(w, v, out=w)
 
-    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 1, w, g, v), (w, v))
+    return in_pieces(piece, learning_rate, with_scratch(scratch, 1, w, g, v), (w, v))
 
 
 def nesterov(
@@ -62,7 +74,7 @@ def nesterov(
         np.subtract(ahead, step, out=ahead)
         np.add(w, ahead, out=w)
 
-    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 2, w, g, v), (w, v))
+    return in_pieces(piece, learning_rate, with_scratch(scratch, 2, w, g, v), (w, v))
 
 
 def _velocity(v: Array, g: Array, rate: Array, keep: Array, step: Array) -> None:
@@ -70,49 +82,6 @@ def _velocity(v: Array, g: Array, rate: Array, keep: Array, step: Array) -> None
     np.multiply(g, rate, out=step)
     np.multiply(v, keep, out=v)
     np.subtract(v, step, out=v)
-
-
-def adam(
-    w: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    learning_rate: Number | float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    correction_1: Number | float,
-    correction_2: Number | float,
-    *,
-    out: tuple[Array, Array, Array] | None = None,
-    scratch: Scratch | None = None,
-) -> Call:
-    w, m, v = owned((w, m, v), out)
-    keep_1, add_1, keep_2, add_2 = (np.asarray(b, dtype=w.dtype) for b in (beta_1, 1 - beta_1, beta_2, 1 - beta_2))
-    rate, floor = np.empty((), dtype=w.dtype), np.empty((), dtype=w.dtype)
-    eta, c_1, c_2 = map(Number.of, (learning_rate, correction_1, correction_2))
-    parts = _with_scratch(scratch, 1, w, g, m, v)
-
-    def call() -> tuple[Array, Array, Array]:
-        # η(m/c₁) / (√(v/c₂) + ε) = (η√c₂/c₁)·m / (√v + ε√c₂): both corrections move into scalars
-        root = c_2.value**0.5
-        rate[()], floor[()] = eta.value * root / c_1.value, epsilon * root
-        for wp, gp, mp, vp, step in parts:
-            np.multiply(gp, add_1, out=step)
-            np.multiply(mp, keep_1, out=mp)
-            np.add(mp, step, out=mp)
-            np.multiply(gp, gp, out=step)
-            np.multiply(step, add_2, out=step)
-            np.multiply(vp, keep_2, out=vp)
-            np.add(vp, step, out=vp)
-            np.sqrt(vp, out=step)
-            np.add(step, floor, out=step)
-            np.divide(mp, step, out=step)
-            np.multiply(step, rate, out=step)
-            np.subtract(wp, step, out=wp)
-        return w, m, v
-
-    return call
 
 
 def adagrad(
@@ -132,7 +101,7 @@ def adagrad(
         np.add(c, step, out=c)
         _descend(w, g, c, rate, epsilon, step, scale)
 
-    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 2, w, g, c), (w, c))
+    return in_pieces(piece, learning_rate, with_scratch(scratch, 2, w, g, c), (w, c))
 
 
 def rmsprop(
@@ -155,7 +124,71 @@ def rmsprop(
         np.add(c, step, out=c)
         _descend(w, g, c, rate, epsilon, step, scale)
 
-    return _in_pieces(piece, learning_rate, _with_scratch(scratch, 2, w, g, c), (w, c))
+    return in_pieces(piece, learning_rate, with_scratch(scratch, 2, w, g, c), (w, c))
+
+
+def adadelta(
+    w: Array,
+    g: Array,
+    c: Array,
+    u: Array,
+    learning_rate: Number | float,
+    rho: float,
+    epsilon: float,
+    *,
+    out: tuple[Array, Array, Array] | None = None,
+    scratch: Scratch | None = None,
+) -> Call:
+    w, c, u = owned((w, c, u), out)
+
+    def piece(rate: Array, w: Array, g: Array, c: Array, u: Array, step: Array, scale: Array) -> None:
+        np.multiply(g, g, out=scale)
+        approach(c, scale, rho, step)
+        np.add(c, epsilon, out=scale)
+        np.sqrt(scale, out=scale)
+        np.add(u, epsilon, out=step)
+        np.sqrt(step, out=step)
+        np.divide(step, scale, out=step)
+        np.multiply(g, step, out=scale)
+        np.multiply(scale, rate, out=step)
+        np.subtract(w, step, out=w)
+        np.multiply(scale, scale, out=scale)
+        approach(u, scale, rho, step)
+
+    return in_pieces(piece, learning_rate, with_scratch(scratch, 2, w, g, c, u), (w, c, u))
+
+
+def decay_weights(
+    w: Array,
+    learning_rate: Number | float,
+    weight_decay: float,
+    *,
+    out: Array = None,
+    scratch: Scratch | None = None,
+) -> Call:
+    (w,) = owned((w,), out)
+    rate, parts = Number.of(learning_rate), with_scratch(scratch, 1, w)
+
+    def call() -> Array:
+        share = rate.value * weight_decay
+        for part, step in parts:
+            np.multiply(part, share, out=step)
+            np.subtract(part, step, out=part)
+        return w
+
+    return call
+
+
+def average(average: Array, w: Array, ema: float, *, out: Array = None, scratch: Scratch | None = None) -> Call:
+    (average,) = owned((average,), out)
+    parts = with_scratch(scratch, 1, average, w)
+
+    def call() -> Array:
+        for mean, part, step in parts:
+            approach(mean, part, ema, step)
+        return average
+
+    return call
 
 
 def _descend(w: Array, g: Array, c: Array, rate: Array, epsilon: float, step: Array, scale: Array) -> None:
@@ -192,41 +225,3 @@ def all_finite(w: Array, *, out: None = None, scratch: Any = None) -> Call:
         return np.bool(isfinite(flat.dot(flat))) or np.isfinite(flat).all()
 
     return call
-
-
-def _in_pieces(
-    piece: Callable[..., None], learning_rate: Number | float, parts: list[tuple[Array, ...]], result: Any
-) -> Call:
-    """A call that updates piece after piece. The rate is a 0-d array, which ufuncs take faster than Python's floats."""
-    number, rate = Number.of(learning_rate), np.empty((), dtype=parts[0][0].dtype if parts else float)
-
-    def call() -> Any:
-        rate[()] = number.value
-        for part in parts:
-            piece(rate, *part)
-        return result
-
-    return call
-
-
-def _with_scratch(scratch: Scratch | None, count: int, *arrays: Array) -> list[tuple[Array, ...]]:
-    """The arrays in pieces, each with ``count`` work arrays."""
-    scratch, (first, *_) = scratch or Scratch(), arrays
-    return [
-        (*part, *(scratch(part[0].size, first.dtype, number) for number in range(count)))
-        for part in (tuple(a[start : start + CHUNK] for a in arrays) for start in range(0, first.size, CHUNK))
-    ]
-
-
-def owned(arrays: tuple[Array, ...], out: Any) -> tuple[Array, ...]:
-    """The arrays in memory that may be written: the donated buffers, or new ones, with the arrays' values."""
-    buffers = (out,) if isinstance(out, np.ndarray) else out or (None,) * len(arrays)
-    return tuple(map(_own, arrays, buffers))
-
-
-def _own(array: Array, buffer: Array | None) -> Array:
-    if buffer is None:
-        return array.copy()
-    if buffer is not array:
-        np.copyto(buffer, array)
-    return buffer
