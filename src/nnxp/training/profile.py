@@ -16,7 +16,15 @@ from nnxp.training.engine import TRAIN, Engine
 
 __all__ = ["OpTime", "Profile"]
 
-PRODUCTS = {"matmul", "linear", "linear_weight_gradient", "linear_input_gradient"}
+PRODUCTS = {
+    "conv2d",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
+    "linear",
+    "linear_input_gradient",
+    "linear_weight_gradient",
+    "matmul",
+}
 """Ops whose floor is a bare product."""
 
 FLOPS = {
@@ -25,6 +33,8 @@ FLOPS = {
     "adagrad": 7,
     "adam": 14,
     "add": 1,
+    "average_pool2d": 1,
+    "average_pool2d_backward": 1,
     "binary_crossentropy": 6,
     "binary_crossentropy_backward": 5,
     "binary_crossentropy_from_logits": 7,
@@ -35,12 +45,17 @@ FLOPS = {
     "categorical_crossentropy_from_logits_backward": 6,
     "clip_norm": 3,
     "clip_value": 2,
+    "conv2d_bias_gradient": 1,
     "dropout": 2,
+    "global_average_pool": 1,
+    "global_average_pool_backward": 1,
     "l1": 2,
     "l1_backward": 3,
     "l2": 2,
     "l2_backward": 2,
     "linear_bias_gradient": 1,
+    "max_pool2d": 1,
+    "max_pool2d_backward": 1,
     "momentum": 4,
     "nesterov": 6,
     "relu": 1,
@@ -205,14 +220,26 @@ def _one_by_one(engine: Engine, x: Array, y: Array, seconds: float) -> list[tupl
 
 
 def _flops(record: Record, shape: Callable[[str], Shape]) -> int:
-    first, *others = map(shape, record.inputs)
-    if record.op in ("linear", "matmul"):
-        return 2 * first[0] * prod(others[0])
-    if record.op == "linear_weight_gradient":
-        return 2 * prod(first) * others[0][1]
-    if record.op == "linear_input_gradient":
-        return 2 * prod(first) * others[0][0]
-    return FLOPS.get(str(record.op), 0) * max(map(prod, (first, *others)))
+    if record.op in PRODUCTS:
+        op, a, b = _product(record, shape)
+        return 2 * prod(a) * b[0 if op == "linear_input_gradient" else 1]
+    return FLOPS.get(str(record.op), 0) * max(prod(shape(name)) for name in record.inputs)
+
+
+def _product(record: Record, shape: Callable[[str], Shape]) -> tuple[str, Shape, Shape]:
+    """The product that an op makes, as an op of matrices, and their shapes. Windows of images are rows."""
+    a, b, y = (shape(name) for name in (*record.inputs[:2], record.outputs[0]))
+    if record.op == "conv2d":
+        return "matmul", (prod(y[:3]), prod(b[:3])), _matrix(b)
+    if record.op == "conv2d_weight_gradient":
+        return "linear_weight_gradient", (prod(b[:3]), prod(y[:3])), _matrix(b)
+    if record.op == "conv2d_input_gradient":
+        return "linear_input_gradient", _matrix(a), _matrix(b)
+    return "matmul" if record.op == "linear" else str(record.op), a, b
+
+
+def _matrix(shape: Shape) -> Shape:
+    return prod(shape[:-1]), shape[-1]
 
 
 def _bytes(record: Record, shape: Callable[[str], Shape], itemsize: int) -> int:
@@ -230,9 +257,8 @@ class _Floors:
     def of(self, record: Record, shape: Callable[[str], Shape]) -> float:
         """Seconds; 0 for what is neither a product nor an update."""
         if record.op in PRODUCTS:
-            a, b = (shape(name) for name in record.inputs[:2])
-            op = "matmul" if record.op == "linear" else str(record.op)
-            return self._of((op, a, b), lambda: self._product(op, a, b, shape(record.outputs[0])))
+            op, a, b = _product(record, shape)
+            return self._of((op, a, b), lambda: self._product(op, a, b))
         if record.op in UPDATES:
             arrays = [name for name in (*record.inputs, *record.outputs) if shape(name)]
             size = shape(record.outputs[0])[0]
@@ -244,8 +270,9 @@ class _Floors:
             self._known[key] = self._clock.median(make(), self._seconds)
         return self._known[key]
 
-    def _product(self, op: str, a: Shape, b: Shape, c: Shape) -> Call:
+    def _product(self, op: str, a: Shape, b: Shape) -> Call:
         ops = self._backend.ops
+        c = (a[op == "linear_weight_gradient"], b[op != "linear_input_gradient"])
         arrays, out = [self._array(a), self._array(b)], self._array(c) if op in ops.honours else None
         return ops.kernels[op](*arrays, out=out) if op in ops.kernels else lambda: getattr(ops, op)(*arrays)
 

@@ -1,6 +1,5 @@
 """Windows over images, in work memory: what kernels of convolutions and poolings are made of."""
 
-from collections.abc import Callable
 from functools import wraps
 from math import prod
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from nnxp._types import Array, Shape
+from nnxp._types import Array
 from nnxp.ops import Call, Kernel
 from nnxp.ops.numpy._memory import Scratch, fill
 
@@ -73,21 +72,38 @@ def places(length: int, window: int, stride: int, axis: Axis) -> list[tuple[slic
 def unfolded(
     x: Array, window: tuple[int, int], strides: tuple[int, int], axes: tuple[Axis, Axis], scratch: Scratch
 ) -> list[tuple[slice, Array, Call]]:
-    """The windows of x as the rows of a matrix: for each piece of the batch its samples, the matrix ``[B·h·w, kh·kw·C]``
-    and the call that fills it. The work arrays 0 and 1 are in use until the next piece."""
+    """``x[B,H,W,C] -> p[B·h·w, kh·kw·C]``, a piece of the batch at a time: its samples, its windows as the rows of a
+    matrix, and the call that fills it. The work arrays 0 and 1 are in use until the next piece."""
     (h, top, bottom), (w, left, right) = axes
     _, height, width, channels = x.shape
     row, size = prod(window) * channels, (top + height + bottom, left + width + right, channels)
     on_image = (slice(None), slice(top, top + height), slice(left, left + width))
     found: list[tuple[slice, Array, Call]] = []
     for part in parts(x.shape[0], h * w * row):
-        source, canvas, count = x[part], None, part.stop - part.start
+        source = x[part]
+        copies: list[tuple[Array, Array]] = []
         if size != x.shape[1:]:
+            count = source.shape[0]
             canvas = scratch(count * prod(size), x.dtype, 0).reshape(count, *size)
-        windows = _windows(source if canvas is None else canvas, window, strides, (h, w))
+            copies.append((canvas[on_image], source))
+            source = canvas
+        windows = _windows(source, window, strides, (h, w))
         target, matrix = _targets(windows, scratch)
-        found.append((part, matrix, _filling(source, canvas, on_image, windows, target, first=not found)))
+        if target is not None:
+            copies.append((target, windows))
+        # the margins are zero from the first piece to the last
+        found.append((part, matrix, _copying(copies, source if size != x.shape[1:] and not found else None)))
     return found
+
+
+def _copying(copies: list[tuple[Array, Array]], zeros: Array | None) -> Call:
+    def copy() -> None:
+        if zeros is not None:
+            zeros.fill(0)
+        for target, source in copies:
+            np.copyto(target, source)
+
+    return copy
 
 
 def _windows(x: Array, window: tuple[int, int], strides: tuple[int, int], grid: tuple[int, int]) -> Array:
@@ -98,7 +114,7 @@ def _windows(x: Array, window: tuple[int, int], strides: tuple[int, int], grid: 
 
 
 def _targets(windows: Array, scratch: Scratch) -> tuple[Array | None, Array]:
-    """Where the windows are copied to, in their own shape and as a matrix; no target where they are a matrix already."""
+    """Where windows are copied to, in their own shape and as a matrix; no target where they are a matrix already."""
     shape = windows.shape
     rows, row = prod(shape[:3]), prod(shape[3:])
     if windows.flags.c_contiguous:
@@ -107,21 +123,3 @@ def _targets(windows: Array, scratch: Scratch) -> tuple[Array | None, Array]:
     if prod(shape[4:]) < shape[2]:  # longer runs of memory if the matrix lies by columns
         return memory.reshape(shape[3:] + shape[:3]).transpose(3, 4, 5, 0, 1, 2), memory.reshape(row, rows).T
     return memory.reshape(shape), memory.reshape(rows, row)
-
-
-def _filling(
-    source: Array, canvas: Array | None, on_image: Any, windows: Array, target: Array | None, *, first: bool
-) -> Call:
-    if target is None:
-        return lambda: None
-    if canvas is None:
-        return lambda: np.copyto(target, windows)
-    image = canvas[on_image]
-
-    def copy() -> None:
-        if first:  # the margins stay zero until the last piece
-            canvas.fill(0)
-        np.copyto(image, source)
-        np.copyto(target, windows)
-
-    return copy
