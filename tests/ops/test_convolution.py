@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import nnxp
-from nnxp.layers import AveragePool2D, Conv2D, GlobalAveragePool1D, GlobalAveragePool2D, MaxPool2D, Reshape
 from nnxp.ops.reference.windows import fold, grid, inside, unfold
 
 SIZES = [(5, 4), (7, 7), (1, 6)]
@@ -18,9 +17,7 @@ WINDOWS = [(1, 1), (2, 2), (3, 3), (3, 2), (1, 3)]
 PADDINGS = ["valid", "same", (1, 1), (0, 2)]
 GEOMETRIES = [
     (size, window, strides, padding)
-    for size, window, strides, padding in product(
-        SIZES, WINDOWS, [(1, 1), (2, 2), (3, 3), (1, 2), (3, 1)], PADDINGS
-    )
+    for size, window, strides, padding in product(SIZES, WINDOWS, [(1, 1), (2, 2), (3, 3), (1, 2), (3, 1)], PADDINGS)
     if min(count for count, *_ in grid(size, window, strides, padding)) > 0
 ]
 TOLERANCE = 1e-12
@@ -169,9 +166,6 @@ def test_pieces_of_a_batch(strides, pixels, random):
 
 
 # -- special values, on every backend
-
-
-WAYS = {"window": (2, 2), "strides": (2, 2), "padding": "same"}
 
 
 def test_ties_go_to_the_first(backend, array):
