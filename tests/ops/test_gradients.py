@@ -11,7 +11,24 @@ import nnxp
 from nnxp import layers, losses, regularizers
 from nnxp.backend import Purpose, Rng
 from nnxp.errors import OrderError
-from nnxp.layers import Dense, Dropout, Flatten, Linear, ReLU, Sequential, Sigmoid, Softmax, Step, Tanh
+from nnxp.layers import (
+    AveragePool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool1D,
+    GlobalAveragePool2D,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Step,
+    Tanh,
+)
 from nnxp.ops import Ops
 from nnxp.ops.record import run
 
@@ -137,6 +154,36 @@ def penalty(name: str) -> Case:
     )
 
 
+def convolution(strides: tuple[int, int], padding: Any) -> Case:
+    return Case(
+        f"conv2d-{strides}-{padding}",
+        points=lambda random: [random.standard_normal(shape) for shape in ((2, 4, 3, 2), (2, 3, 2, 2), (2,))],
+        forward=lambda ops, y, x, w, b: ops.conv2d(x, w, b, strides, padding),
+        backward=lambda ops, y, dy, x, w, b: (
+            ops.conv2d_input_gradient(dy, w, (4, 3), strides, padding),
+            ops.conv2d_weight_gradient(x, dy, (2, 3), strides, padding),
+            ops.conv2d_bias_gradient(dy),
+        ),
+    )
+
+
+def pooling(name: str, strides: tuple[int, int], padding: Any) -> Case:
+    """The largest element is ahead by more than a step. Max pooling reads x and y, and averaging the size of x."""
+    how = ((2, 3), strides, padding)
+
+    def backward(ops: Ops, y: Any, dy: Any, x: Any) -> tuple[Any, ...]:
+        if name == "average_pool2d":
+            return (ops.average_pool2d_backward(dy, (4, 3), *how),)
+        return (ops.max_pool2d_backward(dy, x, ops.max_pool2d(x, *how), *how),)
+
+    return Case(
+        f"{name}-{strides}-{padding}",
+        points=lambda random: [random.permutation(np.arange(48.0)).reshape((2, 4, 3, 2)) / 16],
+        forward=lambda ops, y, x: getattr(ops, name)(x, *how),
+        backward=backward,
+    )
+
+
 def logits(random):
     return [random.standard_normal((4, 3))]
 
@@ -188,6 +235,21 @@ CASES = [
         points=lambda random: [random.standard_normal((2, 3, 2))],
         forward=lambda ops, y, x: ops.reshape(x, (6,)),
         backward=lambda ops, y, dy, x: (ops.reshape(dy, (3, 2)),),
+    ),
+    *[
+        case
+        for strides, padding in (((1, 1), "same"), ((2, 1), "valid"), ((1, 2), (1, 2)))
+        for case in (
+            convolution(strides, padding),
+            pooling("max_pool2d", strides, padding),
+            pooling("average_pool2d", strides, padding),
+        )
+    ],
+    Case(
+        "global_average_pool",
+        points=lambda random: [random.standard_normal((2, 3, 2, 4))],
+        forward=lambda ops, y, x: ops.global_average_pool(x),
+        backward=lambda ops, y, dy, x: (ops.global_average_pool_backward(dy, (3, 2)),),
     ),
     Case(
         "dropout",
@@ -288,6 +350,32 @@ LAYERS: dict[str, tuple[Callable[[], layers.Layer], tuple[int, ...]]] = {
     "Dropout": (lambda: Dropout(0.4), (4, 5)),
     "Dropout of nothing": (lambda: Dropout(0.0), (4, 5)),
     "Flatten": (Flatten, (2, 3, 2, 1)),
+    "Reshape": (lambda: Reshape((3, -1)), (2, 4, 3)),
+    "Conv2D": (lambda: Conv2D(3, 2), (2, 3, 4, 2)),
+    "Conv2D with strides": (lambda: Conv2D(2, (3, 2), strides=2, padding="same"), (2, 3, 4, 2)),
+    "Conv2D with margins": (lambda: Conv2D(2, 2, strides=(2, 1), padding=(1, 2)), (2, 3, 4, 2)),
+    "MaxPool2D": (MaxPool2D, (2, 4, 5, 2)),
+    "MaxPool2D that overlaps": (lambda: MaxPool2D((3, 2), strides=1, padding="same"), (2, 4, 3, 2)),
+    "AveragePool2D": (AveragePool2D, (2, 4, 5, 2)),
+    "AveragePool2D that overlaps": (lambda: AveragePool2D((3, 2), strides=1, padding="same"), (2, 4, 3, 2)),
+    "GlobalAveragePool1D": (GlobalAveragePool1D, (2, 4, 3)),
+    "GlobalAveragePool2D": (GlobalAveragePool2D, (2, 4, 3, 2)),
+    "a network of images": (
+        lambda: Sequential(
+            [
+                Conv2D(2, 3, padding="same"),
+                Tanh(),
+                MaxPool2D(),
+                Conv2D(3, 2),
+                Sigmoid(),
+                GlobalAveragePool2D(),
+                Reshape((3, 1)),
+                Flatten(),
+                Dense(2),
+            ]
+        ),
+        (2, 5, 4, 1),
+    ),
     "Sequential": (
         lambda: Sequential(
             [

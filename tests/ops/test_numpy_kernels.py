@@ -18,6 +18,7 @@ import pytest
 import nnxp
 from nnxp.errors import BackendError
 from nnxp.ops import ELEMENTWISE, Kernel, Number, Ops, numpy, reference
+from nnxp.ops.reference.windows import grid
 
 REFERENCE = reference.table(np)
 NUMPY = numpy.table(REFERENCE)
@@ -161,6 +162,98 @@ def line(random: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, ...]
     return random.standard_normal((shape[0], INPUTS[shape[1]])), random.standard_normal((INPUTS[shape[1]], shape[1]))
 
 
+MOST = 1000
+"""Samples of an image: enough for tens of kilobytes."""
+
+IMAGES = ((1, 1), (2, 3), (33, 2), (300, 9))
+"""Samples and channels; the last ones are several pieces."""
+
+
+def images(label: str, strides: tuple[int, int], padding: Any) -> list[Case]:
+    """Images of 4x5 pixels, windows of 2x3; sums are made by BLAS, or place by place in another order."""
+    size, window, how = (4, 5), (2, 3), (strides, padding)
+    h, w = (count for count, *_ in grid(size, window, *how))
+
+    def batch(random: np.random.Generator, shape: tuple[int, ...], *inner: int) -> np.ndarray:
+        return random.standard_normal((min(shape[0], MOST), *inner, shape[1]))
+
+    def pooled(random: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, ...]:
+        x = batch(random, shape, *size).astype("f")  # so that y, too, is the same in float32 as in float64
+        return batch(random, shape, h, w), x, REFERENCE.max_pool2d(x, window, *how), window, *how
+
+    return [
+        Case(
+            "conv2d",
+            lambda random, shape: (
+                batch(random, shape, *size),
+                random.standard_normal((*window, shape[1], 3)),
+                random.standard_normal(3),
+                *how,
+            ),
+            ulps=8,
+            magnitude=lambda x, w, b, *how: REFERENCE.conv2d(np.abs(x), np.abs(w), np.abs(b), *how),
+            label=label,
+            shapes=IMAGES,
+        ),
+        Case(
+            "conv2d_weight_gradient",
+            lambda random, shape: (
+                batch(random, shape, *size),
+                batch(random, (shape[0], 3), h, w),
+                window,
+                *how,
+            ),
+            ulps=8,
+            magnitude=lambda x, dy, *how: REFERENCE.conv2d_weight_gradient(np.abs(x), np.abs(dy), *how),
+            label=label,
+            shapes=IMAGES,
+        ),
+        Case(
+            "conv2d_input_gradient",
+            lambda random, shape: (
+                batch(random, shape, h, w),
+                random.standard_normal((*window, 3, shape[1])),
+                size,
+                *how,
+            ),
+            ulps=8,
+            magnitude=lambda dy, w, *how: REFERENCE.conv2d_input_gradient(np.abs(dy), np.abs(w), *how),
+            label=label,
+            shapes=IMAGES,
+        ),
+        Case(
+            "max_pool2d",
+            lambda random, shape: (batch(random, shape, *size), window, *how),
+            label=label,
+            shapes=IMAGES,
+        ),
+        Case(
+            "max_pool2d_backward",
+            pooled,
+            ulps=4,
+            magnitude=lambda dy, x, y, *how: 6 * np.abs(dy).max(),
+            label=label,
+            shapes=IMAGES,
+        ),
+        Case(
+            "average_pool2d",
+            lambda random, shape: (batch(random, shape, *size), window, *how),
+            ulps=4,
+            magnitude=lambda x, *how: REFERENCE.average_pool2d(np.abs(x), *how),
+            label=label,
+            shapes=IMAGES,
+        ),
+        Case(
+            "average_pool2d_backward",
+            lambda random, shape: (batch(random, shape, h, w), size, window, *how),
+            ulps=4,
+            magnitude=lambda dy, *how: REFERENCE.average_pool2d_backward(np.abs(dy), *how),
+            label=label,
+            shapes=IMAGES,
+        ),
+    ]
+
+
 CASES = [
     # BLAS may add the terms in another order for another memory layout
     Case("matmul", line, ulps=4, magnitude=lambda a, b: np.abs(a) @ np.abs(b)),
@@ -194,6 +287,36 @@ CASES = [
         ),
         ulps=4,
         magnitude=lambda dy, w: np.abs(dy) @ np.abs(w).T,
+    ),
+    *[
+        case
+        for label, strides, padding in (
+            ("same", (1, 1), "same"),
+            ("margins", (2, 1), (1, 2)),
+            ("apart", (2, 3), "valid"),
+        )
+        for case in images(label, strides, padding)
+    ],
+    Case(
+        "conv2d_bias_gradient",
+        lambda random, shape: (random.standard_normal((shape[0], 2, 3, shape[1])),),
+        ulps=4,
+        magnitude=lambda dy: np.abs(dy).sum(axis=(0, 1, 2)),
+        shapes=IMAGES,
+    ),
+    Case(
+        "global_average_pool",
+        lambda random, shape: (random.standard_normal((shape[0], 2, 3, shape[1])),),
+        ulps=4,
+        magnitude=lambda x: np.abs(x).sum(axis=(1, 2)),
+        shapes=IMAGES,
+    ),
+    Case(
+        "global_average_pool_backward",
+        lambda random, shape: (random.standard_normal(shape), (2, 3)),
+        ulps=1,
+        magnitude=lambda dy, size: np.abs(dy)[:, None, None, :],
+        shapes=IMAGES,
     ),
     Case("relu", normal("like"), shapes=(*MATRICES, *PIECES)),
     Case(

@@ -173,6 +173,44 @@ def fused_sigmoid(z, y, d):
     return sigmoid(z), binary(sigmoid(z), y, d), (sigmoid(z) - y) / d
 
 
+def windows_on(height, width, strides, padding, window=(2, 3)):
+    """How many windows fit on an image, down and across."""
+    return windows(np.zeros((1, height, width, 1)), window, strides, padding).shape[1:3]
+
+
+def windows(x, window, strides, padding, fill=0.0):
+    """NumPy's view of all windows of the image with its margins; "same" margins as TensorFlow's documentation has them:
+    ⌈length / stride⌉ windows, the larger margin at the end."""
+    if padding == "same":
+        added = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[1:3], window, strides, strict=True)]
+        margins = [(n // 2, n - n // 2) for n in added]
+    else:
+        margins = [(0, 0)] * 2 if padding == "valid" else [(n, n) for n in padding]
+    x = np.pad(x, [(0, 0), *margins, (0, 0)], constant_values=fill)
+    views = np.lib.stride_tricks.sliding_window_view(x, window, axis=(1, 2))
+    return np.moveaxis(views, 3, -1)[:, :: strides[0], :: strides[1]]
+
+
+def convolved(x, w, b, strides, padding):
+    return np.einsum("brsijc,ijco->brso", windows(x, w.shape[:2], strides, padding), w) + b
+
+
+def with_largest(dy, x, window, *how):
+    """The arguments of max pooling's backward."""
+    return dy, x, windows(x, window, *how, fill=-np.inf).max(axis=(3, 4)), window, *how
+
+
+def put_back(p, size, strides, padding):
+    """Every element of every window to the pixel that stands there in windows of the pixels' numbers."""
+    batch, channels = p.shape[0], p.shape[5]
+    numbers = 1 + np.arange(size[0] * size[1]).reshape(1, *size, 1)
+    numbers = windows(numbers, p.shape[3:5], strides, padding)[0, ..., 0]
+    x = np.zeros((batch, size[0] * size[1] + 1, channels))
+    for place in np.ndindex(numbers.shape):
+        x[:, numbers[place]] += p[(slice(None), *place)]
+    return x[:, 1:].reshape(batch, *size, channels)
+
+
 ADAM = (0.01, 0.9, 0.99, 1e-7, 1 - 0.9**3, 1 - 0.99**3)
 ADAMAX = (0.01, 0.9, 0.999, 1e-7, 1 - 0.9**3)
 NADAM = (0.01, 0.9, 0.999, 1e-7, 0.6, 0.5, 1 - 0.999**3)
@@ -190,6 +228,65 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
     ("reshape", lambda a: (a.rows(6), (3, 2)), lambda x, shape: np.array([[r[:2], r[2:4], r[4:]] for r in x])),
     ("add", lambda a: (a.rows(3), a.rows(3)), lambda p, q: p + q),
     ("add", lambda a: (np.array(1.5), np.array(0.25)), lambda p, q: p + q),
+    *[
+        case
+        for how in (((1, 1), "same"), ((2, 1), "valid"), ((2, 2), (1, 0)))
+        for case in (
+            ("conv2d", lambda a, how=how: (a.rows(4, 3, 2), a.normal(2, 3, 2, 3), a.normal(3), *how), convolved),
+            (
+                "conv2d_weight_gradient",
+                lambda a, how=how: (a.rows(4, 3, 2), a.rows(*windows_on(4, 3, *how), 3), (2, 3), *how),
+                lambda x, dy, window, *how: np.einsum("brsijc,brso->ijco", windows(x, window, *how), dy),
+            ),
+            (
+                "conv2d_input_gradient",
+                lambda a, how=how: (a.rows(*windows_on(4, 3, *how), 3), a.normal(2, 3, 2, 3), (4, 3), *how),
+                lambda dy, w, size, *how: put_back(np.einsum("brso,ijco->brsijc", dy, w), size, *how),
+            ),
+            (
+                "max_pool2d",
+                lambda a, how=how: (a.rows(4, 3, 2), (2, 3), *how),
+                lambda x, *how: windows(x, *how, fill=-np.inf).max(axis=(3, 4)),
+            ),
+            (
+                "max_pool2d_backward",
+                lambda a, how=how: with_largest(a.rows(*windows_on(4, 3, *how), 2), a.rows(4, 3, 2), (2, 3), *how),
+                # no two elements are equal here; ties: test_convolution.py
+                lambda dy, x, y, window, *how: put_back(
+                    np.where(
+                        windows(x, window, *how, fill=-np.inf) == y[:, :, :, None, None],
+                        dy[:, :, :, None, None],
+                        0,
+                    ),
+                    (4, 3),
+                    *how,
+                ),
+            ),
+            (
+                "average_pool2d",
+                lambda a, how=how: (a.rows(4, 3, 2), (2, 3), *how),
+                lambda x, *how: np.nanmean(windows(x, *how, fill=np.nan), axis=(3, 4)),
+            ),
+            (
+                "average_pool2d_backward",
+                lambda a, how=how: (a.rows(*windows_on(4, 3, *how), 2), (4, 3), (2, 3), *how),
+                lambda dy, size, window, *how: put_back(
+                    (dy / windows(np.ones((1, *size, 1)), window, *how).sum(axis=(3, 4)))[:, :, :, None, None]
+                    + np.zeros((*window, 1)),
+                    size,
+                    *how,
+                ),
+            ),
+        )
+    ],
+    ("conv2d_bias_gradient", lambda a: (a.rows(3, 2, 4),), lambda dy: np.einsum("brso->o", dy)),
+    ("global_average_pool", lambda a: (a.rows(3, 2, 4),), lambda x: np.einsum("brsc->bc", x) / 6),
+    ("global_average_pool", lambda a: (a.rows(3, 4),), lambda x: np.einsum("btc->bc", x) / 3),
+    (
+        "global_average_pool_backward",
+        lambda a: (a.rows(4), (3, 2)),
+        lambda dy, size: np.einsum("bc,rs->brsc", dy, np.ones(size) / 6),
+    ),
     ("relu", lambda a: (a.rows(3),), lambda x: np.where(x > 0, x, 0)),
     ("relu_backward", lambda a: (a.rows(3), np.maximum(a.rows(3), 0)), lambda dy, y: dy * (y > 0)),
     ("leaky_relu", lambda a: (a.rows(3), 0.2), lambda x, s: np.maximum(x, s * x)),

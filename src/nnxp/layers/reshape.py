@@ -69,4 +69,4 @@ class Reshape(_Reshaping):
 
 
 def _is_length(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and (value == -1 or value >= 1)
+    return isinstance(value, Integral) and not isinstance(value, bool) and (value == -1 or int(value) >= 1)

@@ -16,7 +16,15 @@ from nnxp.training.engine import TRAIN, Engine
 
 __all__ = ["OpTime", "Profile"]
 
-PRODUCTS = {"matmul", "linear", "linear_weight_gradient", "linear_input_gradient"}
+PRODUCTS = {
+    "conv2d",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
+    "linear",
+    "linear_input_gradient",
+    "linear_weight_gradient",
+    "matmul",
+}
 """Ops whose floor is a bare product."""
 
 FLOPS = {
@@ -27,9 +35,11 @@ FLOPS = {
     "adam": 14,
     "adamax": 10,
     "add": 1,
+    "average": 3,
+    "average_pool2d": 1,
+    "average_pool2d_backward": 1,
     "batch_norm": 8,
     "batch_norm_backward": 14,
-    "average": 3,
     "binary_crossentropy": 6,
     "binary_crossentropy_backward": 5,
     "binary_crossentropy_from_logits": 7,
@@ -41,17 +51,20 @@ FLOPS = {
     "clip_norm": 3,
     "clip_norms": 3,
     "clip_value": 2,
+    "conv2d_bias_gradient": 1,
     "decay_weights": 2,
     "dropout": 2,
+    "elu": 3,
+    "elu_backward": 3,
     "embedding_gradient": 1,
     "fixed_norm": 4,
     "fixed_norm_backward": 6,
-    "elu": 3,
-    "elu_backward": 3,
     "gelu": 26,
     "gelu_backward": 30,
     "gelu_tanh": 9,
     "gelu_tanh_backward": 17,
+    "global_average_pool": 1,
+    "global_average_pool_backward": 1,
     "hard_sigmoid": 4,
     "hard_sigmoid_backward": 3,
     "hard_tanh": 2,
@@ -68,6 +81,8 @@ FLOPS = {
     "lion": 9,
     "log_softmax": 5,
     "log_softmax_backward": 4,
+    "max_pool2d": 1,
+    "max_pool2d_backward": 1,
     "mish": 6,
     "mish_backward": 16,
     "momentum": 4,
@@ -247,14 +262,26 @@ def _one_by_one(engine: Engine, x: Array, y: Array, seconds: float) -> list[tupl
 
 
 def _flops(record: Record, shape: Callable[[str], Shape]) -> int:
-    first, *others = map(shape, record.inputs)
-    if record.op in ("linear", "matmul"):
-        return 2 * first[0] * prod(others[0])
-    if record.op == "linear_weight_gradient":
-        return 2 * prod(first) * others[0][1]
-    if record.op == "linear_input_gradient":
-        return 2 * prod(first) * others[0][0]
-    return FLOPS.get(str(record.op), 0) * max(map(prod, (first, *others)))
+    if record.op in PRODUCTS:
+        op, a, b = _product(record, shape)
+        return 2 * prod(a) * b[0 if op == "linear_input_gradient" else 1]
+    return FLOPS.get(str(record.op), 0) * max(prod(shape(name)) for name in record.inputs)
+
+
+def _product(record: Record, shape: Callable[[str], Shape]) -> tuple[str, Shape, Shape]:
+    """The product that an op makes, as an op of matrices, and their shapes. Windows of images are rows."""
+    a, b, y = (shape(name) for name in (*record.inputs[:2], record.outputs[0]))
+    if record.op == "conv2d":
+        return "matmul", (prod(y[:3]), prod(b[:3])), _matrix(b)
+    if record.op == "conv2d_weight_gradient":
+        return "linear_weight_gradient", (prod(b[:3]), prod(y[:3])), _matrix(b)
+    if record.op == "conv2d_input_gradient":
+        return "linear_input_gradient", _matrix(a), _matrix(b)
+    return "matmul" if record.op == "linear" else str(record.op), a, b
+
+
+def _matrix(shape: Shape) -> Shape:
+    return prod(shape[:-1]), shape[-1]
 
 
 def _bytes(record: Record, shape: Callable[[str], Shape], itemsize: int) -> int:
@@ -272,9 +299,8 @@ class _Floors:
     def of(self, record: Record, shape: Callable[[str], Shape]) -> float:
         """Seconds; 0 for what is neither a product nor an update."""
         if record.op in PRODUCTS:
-            a, b = (shape(name) for name in record.inputs[:2])
-            op = "matmul" if record.op == "linear" else str(record.op)
-            return self._of((op, a, b), lambda: self._product(op, a, b, shape(record.outputs[0])))
+            op, a, b = _product(record, shape)
+            return self._of((op, a, b), lambda: self._product(op, a, b))
         if record.op in UPDATES:
             arrays = [name for name in (*record.inputs, *record.outputs) if shape(name)]
             size = shape(record.outputs[0])[0]
@@ -286,8 +312,9 @@ class _Floors:
             self._known[key] = self._clock.median(make(), self._seconds)
         return self._known[key]
 
-    def _product(self, op: str, a: Shape, b: Shape, c: Shape) -> Call:
+    def _product(self, op: str, a: Shape, b: Shape) -> Call:
         ops = self._backend.ops
+        c = (a[op == "linear_weight_gradient"], b[op != "linear_input_gradient"])
         arrays, out = [self._array(a), self._array(b)], self._array(c) if op in ops.honours else None
         return ops.kernels[op](*arrays, out=out) if op in ops.kernels else lambda: getattr(ops, op)(*arrays)
 

@@ -11,7 +11,17 @@ few classes is a sum of long columns, and a column of ones is the next line of m
 from dataclasses import replace
 
 from nnxp.ops import Kernel, Ops
-from nnxp.ops.numpy import activations, indexing, linear, losses, moments, penalties, updates
+from nnxp.ops.numpy import (
+    activations,
+    convolution,
+    indexing,
+    linear,
+    losses,
+    moments,
+    penalties,
+    pooling,
+    updates,
+)
 from nnxp.ops.numpy._memory import CHUNK, Scratch, like, zeros
 from nnxp.ops.numpy._updating import owned
 from nnxp.ops.numpy.activations import highest_exponent
@@ -20,7 +30,7 @@ __all__ = ["CHUNK", "KERNELS", "Scratch", "highest_exponent", "like", "owned", "
 
 KERNELS: dict[str, Kernel] = {
     name: getattr(module, name)
-    for module in (linear, activations, losses, penalties, indexing, moments, updates)
+    for module in (linear, convolution, pooling, activations, losses, penalties, indexing, moments, updates)
     for name in module.__all__
 }
 """Every kernel by the name of its op."""

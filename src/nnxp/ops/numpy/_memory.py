@@ -6,13 +6,16 @@ import numpy as np
 
 from nnxp._types import Array
 
-__all__ = ["CHUNK", "Scratch", "fill", "like", "pieces", "zeros"]
+__all__ = ["CHUNK", "INTEGERS", "Scratch", "fill", "like", "pieces", "zeros"]
 
 CHUNK = 32_768
 """Elements that a kernel of several passes works on at a time: so they stay in the second-level cache (1 MiB and more)
 from one pass to the next."""
 
 _ALIGNMENT = 64
+
+INTEGERS: dict[int, np.dtype[Any]] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+"""By the bytes of a float, the integers as long: kernels mask a float's bits."""
 
 
 def zeros(size: int, dtype: Any) -> Array:

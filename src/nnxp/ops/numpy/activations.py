@@ -7,7 +7,7 @@ import numpy as np
 
 from nnxp._types import Array
 from nnxp.ops import Call
-from nnxp.ops.numpy._memory import Scratch, fill, like, pieces
+from nnxp.ops.numpy._memory import INTEGERS, Scratch, fill, like, pieces
 
 __all__ = [
     "relu",
@@ -21,8 +21,6 @@ __all__ = [
     "tanh",
     "tanh_backward",
 ]
-
-_INTEGERS: dict[int, np.dtype[Any]] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
 def relu(x: Array, *, out: Array = None, scratch: Scratch | None = None) -> Call:
@@ -45,7 +43,7 @@ def relu_backward(dy: Array, y: Array, *, out: Array = None, scratch: Scratch | 
     parts = pieces(dy, y, out)
     if parts is None:
         return lambda: fill(out, np.where(y > 0, dy, 0))
-    bits = _INTEGERS[y.dtype.itemsize]
+    bits = INTEGERS[y.dtype.itemsize]
     last = np.asarray(bits.itemsize * 8 - 1, dtype=bits)
     parts = [(*(a.view(bits) for a in part), scratch(part[0].size, bits)) for part in parts]
 

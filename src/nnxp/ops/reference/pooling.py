@@ -50,8 +50,8 @@ def max_pool2d_backward(
 def average_pool2d(
     xp: Namespace, x: Array, window: tuple[int, int], strides: tuple[int, int], padding: Padding
 ) -> Array:
-    r"""``x[B,H,W,C] -> y[B,h,w,C]``: $y = \sum_{ij} p_{brsijc} / n_{rs}$ with $p$ = unfold(x) and $n_{rs}$ the number of
-    elements of the window that lie on the image.
+    r"""``x[B,H,W,C] -> y[B,h,w,C]``: $y = \sum_{ij} p_{brsijc} / n_{rs}$ with $p$ = unfold(x), where $n_{rs}$ elements
+    of the window are on the image.
     """
     count = xp.sum(inside(xp, x, x.shape[1:3], window, strides, padding), axis=(3, 4))
     return xp.sum(unfold(xp, x, window, strides, padding), axis=(3, 4)) / count

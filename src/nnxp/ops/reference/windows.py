@@ -46,7 +46,7 @@ def unfold(
     padding: Padding,
     fill: float = 0.0,
 ) -> Array:
-    r"""``x[B,H,W,C] -> p[B,h,w,kh,kw,C]``: $p_{brsijc} = x_{b,\,r \cdot stride + i - margin,\,s \cdot stride + j - margin,\,c}$.
+    """``x[B,H,W,C] -> p[B,h,w,kh,kw,C]``: p[b,r,s,i,j,c] = x[b, r·stride + i - margin, s·stride + j - margin, c].
 
     Outside of the image stands ``fill``.
     """
@@ -65,7 +65,7 @@ def fold(xp: Namespace, p: Array, size: tuple[int, int], strides: tuple[int, int
     """``p[B,h,w,kh,kw,C] -> x[B,H,W,C]``: every window is added where `unfold` took it from, with which it is
     transposed: Σ fold(p)·x = Σ p·unfold(x). What lies outside of the image is dropped.
     """
-    _, h, w, kh, kw, _ = p.shape
+    kh, kw = p.shape[3:5]
     (_, top, bottom), (_, left, right) = grid(size, (kh, kw), strides, padding)
     p = _add_places(xp, [p[:, :, :, :, j, :] for j in range(kw)], 2, strides[1], left + size[1] + right)
     x = _add_places(xp, [p[:, :, :, i, :] for i in range(kh)], 1, strides[0], top + size[0] + bottom)
