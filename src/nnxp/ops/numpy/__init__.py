@@ -11,7 +11,7 @@ few classes is a sum of long columns, and a column of ones is the next line of m
 from dataclasses import replace
 
 from nnxp.ops import Kernel, Ops
-from nnxp.ops.numpy import activations, indexing, linear, losses, penalties, updates
+from nnxp.ops.numpy import activations, gates, indexing, linear, losses, penalties, updates
 from nnxp.ops.numpy._memory import CHUNK, Scratch, like, zeros
 from nnxp.ops.numpy.activations import highest_exponent
 from nnxp.ops.numpy.updates import owned
@@ -20,7 +20,7 @@ __all__ = ["CHUNK", "KERNELS", "Scratch", "highest_exponent", "like", "owned", "
 
 KERNELS: dict[str, Kernel] = {
     name: getattr(module, name)
-    for module in (linear, activations, losses, penalties, indexing, updates)
+    for module in (linear, activations, gates, losses, penalties, indexing, updates)
     for name in module.__all__
 }
 """Every kernel by the name of its op."""
