@@ -98,6 +98,15 @@ def normal(*shapes: Any) -> Callable[..., tuple[Any, ...]]:
     return lambda random, shape: tuple(random.standard_normal(shape) if s == "like" else s for s in shapes)
 
 
+def gate_inputs(count: int) -> Callable[..., tuple[Any, ...]]:
+    """Arguments out to where a gate is shut: each is drawn from all that its approximations distinguish."""
+    return lambda random, shape: tuple(4 * random.standard_normal(shape) for _ in range(count))
+
+
+def size_of_slope(dy: np.ndarray, x: np.ndarray) -> Any:
+    return np.abs(dy) * (1 + np.abs(x))
+
+
 def class_logits(targets: str) -> Callable[..., tuple[Any, ...]]:
     def arguments(random: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, ...]:
         rows, classes = shape
@@ -324,6 +333,15 @@ CASES = [
         lambda random, shape: (random.standard_normal(shape), relu(random.standard_normal(shape))),
         shapes=(*MATRICES, *PIECES),
     ),
+    Case("leaky_relu", normal("like", 0.2), shapes=(*MATRICES, *PIECES)),
+    Case("leaky_relu", normal("like", 1.5), label="steep"),
+    Case("leaky_relu_backward", normal("like", "like", 0.2), shapes=(*MATRICES, *PIECES)),
+    Case("leaky_relu_backward", normal("like", "like", 1.5), label="steep"),
+    # two exponentials, each within 2 ULP; in a slope, what is rounded to an ULP of 1 is multiplied by x
+    Case("silu", gate_inputs(1), ulps=6, magnitude=result_of("silu"), shapes=(*MATRICES, *PIECES)),
+    Case("silu_backward", gate_inputs(2), ulps=6, magnitude=size_of_slope, shapes=(*MATRICES, *PIECES)),
+    Case("gelu", gate_inputs(1), ulps=8, magnitude=result_of("gelu"), shapes=(*MATRICES, *PIECES)),
+    Case("gelu_backward", gate_inputs(2), ulps=8, magnitude=size_of_slope, shapes=(*MATRICES, *PIECES)),
     # NumPy has loops of its own for exp and tanh of arrays with gaps: each is within 2 ULP of the true value
     Case("sigmoid", lambda random, shape: (3 * random.standard_normal(shape),), ulps=4, magnitude=result_of("sigmoid")),
     # dy·(1 - y)·y against dy·((1 - y)·y): two roundings in another order, each half an ULP of the result
@@ -738,6 +756,8 @@ def test_a_bound_call_allocates_no_data(case, layout, random, allocated):
         layout = "rows"
     if case.op == "all_finite":
         arguments[0][...] = 1.0  # a second, closer look at what does not look finite makes a mask
+    if case.op in ("gelu", "gelu_backward"):
+        arguments[-1][...] /= 4  # what lies beyond √32 is taken aside
     call, _ = bound(case, arguments, layout)
     assert allocated(call) < SMALL
 
@@ -806,7 +826,7 @@ SPECIAL = [0.0, -0.0, 1e-40, -1e-40, 1.0, -1.0, np.inf, -np.inf, np.nan]
 @tables
 @dtypes
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("op", ["relu", "tanh", "sigmoid", "step"])
+@pytest.mark.parametrize("op", ["relu", "tanh", "sigmoid", "step", "silu", "gelu"])
 def test_special_values(op, layout, dtype, ops):
     """Signed zeros, subnormal numbers, infinities and NaN come out as from the reference."""
     (x,) = laid((np.array([SPECIAL] * 5),), dtype, layout)
@@ -882,6 +902,7 @@ def test_all_finite_of_large_numbers(dtype, ops):
 
 
 THREE_AXES = ["relu", "relu_backward", "tanh", "tanh_backward", "sigmoid", "sigmoid_backward", "softmax"]
+THREE_AXES += ["leaky_relu", "leaky_relu_backward", "silu", "silu_backward", "gelu", "gelu_backward"]
 THREE_AXES += ["squared_error", "squared_error_backward", "absolute_error_backward", "sigmoid_binary_crossentropy"]
 
 

@@ -14,6 +14,7 @@ from nnxp.ops import Kernel, Ops
 from nnxp.ops.numpy import (
     activations,
     convolution,
+    gates,
     indexing,
     linear,
     losses,
@@ -30,7 +31,7 @@ __all__ = ["CHUNK", "KERNELS", "Scratch", "highest_exponent", "like", "owned", "
 
 KERNELS: dict[str, Kernel] = {
     name: getattr(module, name)
-    for module in (linear, convolution, pooling, activations, losses, penalties, indexing, moments, updates)
+    for module in (linear, convolution, pooling, activations, gates, losses, penalties, indexing, moments, updates)
     for name in module.__all__
 }
 """Every kernel by the name of its op."""

@@ -10,6 +10,8 @@ from nnxp.ops import Call
 from nnxp.ops.numpy._memory import INTEGERS, Scratch, fill, like, pieces
 
 __all__ = [
+    "leaky_relu",
+    "leaky_relu_backward",
     "relu",
     "relu_backward",
     "sigmoid",
@@ -56,6 +58,35 @@ def relu_backward(dy: Array, y: Array, *, out: Array = None, scratch: Scratch | 
         return out
 
     return call
+
+
+def leaky_relu(x: Array, negative_slope: float, *, out: Array = None, scratch: Scratch | None = None) -> Call:
+    out, scratch = like(x, out), scratch or Scratch()
+    parts = pieces(x, out)
+    if parts is None:
+        return lambda: fill(out, np.where(x > 0, x, negative_slope * x))
+    parts = [(xp, scratch(xp.size, x.dtype), yp) for xp, yp in parts]
+    choose = np.minimum if negative_slope > 1 else np.maximum
+
+    def call() -> Array:
+        for xp, below, yp in parts:
+            np.multiply(xp, negative_slope, out=below)
+            choose(xp, below, out=yp)
+        return out
+
+    return call
+
+
+def leaky_relu_backward(
+    dy: Array, y: Array, negative_slope: float, *, out: Array = None, scratch: Scratch | None = None
+) -> Call:
+    def slope_of(y: Array, slope: Array) -> Array:
+        if negative_slope <= 1:
+            return np.clip(np.greater(y, 0, out=slope), negative_slope, 1, out=slope)  # clip has a vector loop
+        np.multiply(np.less_equal(y, 0, out=slope), negative_slope, out=slope)
+        return np.clip(slope, 1, negative_slope, out=slope)
+
+    return _times_slope(dy, y, out, scratch, slope_of)
 
 
 def highest_exponent(dtype: Any) -> float:

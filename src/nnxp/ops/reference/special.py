@@ -14,17 +14,17 @@ from math import log, pi, sqrt
 
 from nnxp._types import Array, Namespace
 
-__all__ = ["normal_cdf", "normal_pdf"]
+__all__ = ["CENTRE", "IN_CENTRE", "IN_MIDDLE", "IN_TAIL", "MIDDLE", "in_tail", "normal_cdf", "normal_pdf"]
 
-_CENTRE, _MIDDLE = 0.66291, sqrt(32)
+CENTRE, MIDDLE = 0.66291, sqrt(32)
 """Where one approximation ends and the next begins."""
 
 # Numerators and denominators, the highest power first.
-_IN_CENTRE = (
+IN_CENTRE = (
     (0.065682337918207449, 2.2352520354606837, 161.02823106855587, 1067.6894854603709, 18154.981253343560),
     (1.0, 47.202581904688245, 976.09855173777669, 10260.932208618979, 45507.789335026730),
 )
-_IN_MIDDLE = (
+IN_MIDDLE = (
     (
         *(1.0765576773720192e-8, 0.39894151208813466, 8.8831497943883768, 93.506656132177852, 597.27027639480026),
         *(2494.5375852903726, 6848.1904505362827, 11602.651437647350, 9842.7148383839776),
@@ -34,7 +34,7 @@ _IN_MIDDLE = (
         *(18615.571640885097, 34900.952721145979, 38912.003286093271, 19685.429676859992),
     ),
 )
-_IN_TAIL = (
+IN_TAIL = (
     (
         *(0.023073441764940174, 0.21589853405795700, 0.12740116116024736),
         *(0.022235277870649807, 1.4216191932278934e-3, 2.9112874951168793e-5),
@@ -49,9 +49,9 @@ _IN_TAIL = (
 def normal_cdf(xp: Namespace, x: Array) -> Array:
     r"""$\Phi(x) = \int_{-\infty}^x \varphi(t) \, dt$, elementwise, to a few ULP also far below 0."""
     size = xp.abs(x)
-    tail = xp.where(size < _MIDDLE, _middle(xp, size), _tail(xp, size)) * _bell(xp, x)
+    tail = xp.where(size < MIDDLE, _middle(xp, size), in_tail(xp, size)) * _bell(xp, x)
     outside = xp.where(x < 0, tail, 1 - tail)
-    return xp.where(size < _CENTRE, _centre(xp, x), outside)
+    return xp.where(size < CENTRE, _centre(xp, x), outside)
 
 
 def normal_pdf(xp: Namespace, x: Array) -> Array:
@@ -60,18 +60,19 @@ def normal_pdf(xp: Namespace, x: Array) -> Array:
 
 
 def _centre(xp: Namespace, x: Array) -> Array:
-    x = xp.clip(x, -_CENTRE, _CENTRE)
-    return 0.5 + x * _ratio(x * x, *_IN_CENTRE)
+    x = xp.clip(x, -CENTRE, CENTRE)
+    return 0.5 + x * _ratio(x * x, *IN_CENTRE)
 
 
 def _middle(xp: Namespace, size: Array) -> Array:
-    return _ratio(xp.clip(size, None, _MIDDLE), *_IN_MIDDLE)
+    return _ratio(xp.clip(size, None, MIDDLE), *IN_MIDDLE)
 
 
-def _tail(xp: Namespace, size: Array) -> Array:
-    inverse = 1 / xp.clip(size, _MIDDLE, None)
+def in_tail(xp: Namespace, size: Array) -> Array:
+    r"""$Q(|x|) / e^{-x^2/2}$ from $\sqrt{32}$ on, elementwise."""
+    inverse = 1 / xp.clip(size, MIDDLE, None)
     square = inverse * inverse
-    return inverse * (1 / sqrt(2 * pi) - square * _ratio(square, *_IN_TAIL))
+    return inverse * (1 / sqrt(2 * pi) - square * _ratio(square, *IN_TAIL))
 
 
 def _bell(xp: Namespace, x: Array) -> Array:
