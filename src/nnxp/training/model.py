@@ -52,7 +52,7 @@ class Model:
         Objects of `nnxp.losses` and `nnxp.optimizers`. A final Softmax or Sigmoid with its cross-entropy is computed
         from the head's input, so it neither overflows nor clips.
     metrics
-        ``"accuracy"`` or objects of `nnxp.metrics`.
+        Objects of `nnxp.metrics` or their names, such as ``"accuracy"``.
     backend
         A name (see `nnxp.available_backends`) or a `nnxp.Backend`.
     dtype, seed
@@ -263,8 +263,9 @@ class Model:
 
     # -- asking
 
-    def evaluate(self, x: Any, y: Any, *, batch_size: int | None = None) -> dict[str, float]:
-        """``loss`` (with penalties), ``data_loss`` (without) and the metrics, as floats."""
+    def evaluate(self, x: Any, y: Any, *, batch_size: int | None = None) -> dict[str, Any]:
+        """``loss`` (with penalties), ``data_loss`` (without) and the metrics, as floats; a confusion matrix is an
+        array."""
         x, y = self._data(x, y)
         fitted = [metric.fitted(self.backend.to_numpy(y)) for metric in self.metrics]
         return evaluate(self.engine, fitted, x, y, _batch_size("evaluate", batch_size))
