@@ -71,6 +71,11 @@ class TestHistory:
         (axes,) = plotting.history({"loss": [2.0, 1.0], "data_loss": [2.0, 1.0], "val_loss": []}).axes
         assert list(curves(axes)) == ["training loss"]
 
+    @pytest.mark.parametrize("matrix", [[[1, 0], [0, 2]], np.eye(2)], ids=["lists", "array"])
+    def test_matrices_are_left_out(self, matrix):
+        right = plotting.history(HISTORY | {"confusion_matrix": [matrix] * 3, "val_confusion_matrix": []}).axes[1]
+        assert list(curves(right)) == ["training accuracy", "validation accuracy"]
+
     @pytest.mark.parametrize(
         ("values", "scale"),
         [([1.0, 0.011], "linear"), ([1.0, 0.009], "log"), ([1.0, 0.0], "linear"), ([500.0, -1.0], "linear")],

@@ -191,6 +191,10 @@ ARGUMENTS = {
     schedules.OneCycle: (0.25, 5, 0.5, 0.25, 0.125),
     schedules.LinearWarmup: (schedules.Constant(0.25), 5, 0.125),
     initializers.Constant: (0.25,),
+    metrics.TopKAccuracy: (2,),
+    metrics.F1: ("weighted",),
+    metrics.BinaryAccuracy: (0.25,),
+    metrics.RegressionAccuracy: (0.25,),
 }
 """For classes that cannot be made without, or that should come back with other values than their own."""
 
@@ -243,6 +247,29 @@ def test_every_initializer_and_regularizer_comes_back(path, name, weight_regular
     assert {key: getattr(layer, key) for key in given} == given
     assert layer.input_size == 3
     assert {"L1", "L2", "L1L2"} <= set(regularizers.__all__)
+
+
+def test_classes_of_one_name_are_told_apart(path):
+    """A loss and a metric, a schedule and an initializer."""
+    model = nnxp.Model(
+        [Dense(2, input_size=3, bias_initializer=initializers.Constant(0.5))],
+        loss=MeanSquaredError(),
+        optimizer=SGD(schedules.Constant(0.5)),
+        metrics=[metrics.MeanSquaredError(), metrics.MeanAbsoluteError()],
+    )
+    model.save(path)
+    back = nnxp.load(path)
+    assert (back.loss, back.optimizer, back.metrics) == (model.loss, model.optimizer, model.metrics)
+    assert back.layers[0].bias_initializer == initializers.Constant(0.5)
+
+
+def test_bare_names_stay_with_their_first_owner():
+    """Files of before there were two of a name hold them: these names never change hands."""
+    losses_first = {"MeanSquaredError": losses.MeanSquaredError, "MeanAbsoluteError": losses.MeanAbsoluteError}
+    first = losses_first | {"Constant": schedules.Constant}
+    assert {name: serialization._CLASSES[name] for name in first} == first
+    prefixed = {name for name in serialization._CLASSES if "." in name}
+    assert prefixed >= {"initializers.Constant", "metrics.MeanSquaredError", "metrics.MeanAbsoluteError"}
 
 
 def test_measured_tolerances_are_kept(path):

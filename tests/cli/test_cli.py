@@ -13,8 +13,8 @@ import pytest
 
 import nnxp
 from nnxp.cli import main
-from nnxp.layers import Dense, Sigmoid
-from nnxp.losses import BinaryCrossentropy
+from nnxp.layers import Dense, Sigmoid, Softmax
+from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy
 from nnxp.optimizers import Adam
 
 QUICK = ["--epochs", "2", "--progress", "off"]
@@ -51,6 +51,31 @@ def test_digits_reach_97_percent(capsys):
         assert main(["train", "digits", "--progress", "off", "--seed", str(seed), "--json"]) == 0
         accuracies.append(last_json(capsys.readouterr().out)["test"]["accuracy"])
     assert np.median(accuracies) >= 0.97
+
+
+def test_every_metric_is_json(capsys):
+    """A matrix is a list of lists, and what is no number is null."""
+    model = nnxp.Model(
+        [Dense(3, input_size=2), Softmax()],
+        loss=CategoricalCrossentropy(),
+        optimizer=Adam(),
+        metrics=["accuracy", "confusion_matrix", "f1"],
+    )
+    model.save("three.safetensors")
+    Path("three.csv").write_text("a,b,label\n" + "1,2,0\n3,4,1\n5,7,2\n")
+    assert main(["evaluate", "three.safetensors", "three.csv", "--json"]) == 0
+    read = last_json(capsys.readouterr().out)
+    assert np.sum(read["confusion_matrix"], axis=1).tolist() == [1, 1, 1]
+    assert 0 <= read["f1"] <= 1
+
+    model = nnxp.Model(
+        [Dense(1, input_size=2), Sigmoid()], loss=BinaryCrossentropy(), optimizer=Adam(), metrics=["auc"]
+    )
+    model.save("yes.safetensors")
+    np.savez("yes.npz", x=np.eye(2, dtype="float32"), y=np.ones(2))
+    assert main(["evaluate", "yes.safetensors", "yes.npz", "--json"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert json.loads(line, parse_constant=pytest.fail)["auc"] is None  # NaN is no JSON
 
 
 @pytest.mark.parametrize("data", ["spiral", "moons", "sine"])

@@ -439,7 +439,8 @@ def test_counts_may_be_numpy_integers(backend):
     ("options", "words"),
     [
         ({"metrics": "accuracy"}, "metrics must be a list, got 'accuracy'; write metrics=['accuracy']"),
-        ({"metrics": ["precision"]}, "metrics must hold 'accuracy' or objects of nnxp.metrics, got 'precision'"),
+        ({"metrics": ["acuracy"]}, "metrics must hold objects of nnxp.metrics or names ('accuracy', 'auc', "),
+        ({"metrics": ["auc"]}, "metric 'auc' is for targets of the kind 'binary'; those of MeanSquaredError are"),
         ({"metrics": ["accuracy", "accuracy"]}, "two metrics have one name"),
         ({"loss": MeanSquaredError}, "loss must be an object such as losses.CategoricalCrossentropy(), got the class"),
         ({"loss": "mse"}, "loss must be an object such as losses.CategoricalCrossentropy(), got 'mse'"),

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = options.run(options)
         if options.json:
-            print(json.dumps(result))
+            print(json.dumps(_json(result), allow_nan=False))
         sys.stdout.flush()
     except NnxpError as error:
         print(f"nnxp: {type(error).__name__}: {' '.join([str(error), *_notes(error)])}", file=sys.stderr)
@@ -49,6 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     status: int = options.status
     return status
+
+
+def _json(value: Any) -> Any:
+    """The same for JSON: arrays are lists there, and no number (NaN, infinity) is null."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_json(item) for item in value]
+    if isinstance(value, np.generic):
+        return _json(value.item())
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -303,7 +314,7 @@ def _results(model: Model, x: Array, y: Array) -> dict[str, float]:
         error, spread = model.predict(x) - np.asarray(y), np.asarray(y) - np.mean(y, axis=0)
         squared = float(np.sum(error**2)), float(np.sum(spread**2))
         results["rmse"] = float(np.sqrt(squared[0] / error.size))
-        results["r2"] = 1 - squared[0] / squared[1] if squared[1] else 0.0
+        results.setdefault("r2", 1 - squared[0] / squared[1] if squared[1] else 0.0)
     return results
 
 

@@ -24,7 +24,7 @@ def history(history: Mapping[str, Sequence[float]], *, title: str | None = None)
 
     ``history`` maps names to values. "val_accuracy" is the validation curve of "accuracy"; what ends in "loss" belongs
     to the left. The loss gets a logarithmic scale when it spans more than two decades, and "data_loss" is left out
-    where it is the loss.
+    where it is the loss; confusion matrices are left out, too.
     """
     figure = new_figure(WIDTH, 3.8, title)
     draw_curves(figure, history)
@@ -89,7 +89,8 @@ def loss_and_accuracy(
 
 def draw_curves(figure: FigureBase, history: Mapping[str, Sequence[float]]) -> None:
     """Losses on the left, other metrics on the right; training and validation in two colours."""
-    shown = {name: list(values) for name, values in history.items() if len(values) and not _is_repeated(name, history)}
+    curves = {name: list(values) for name, values in history.items() if len(values) and _is_number(values[0])}
+    shown = {name: values for name, values in curves.items() if not _is_repeated(name, history)}
     losses = [name for name in shown if name.endswith("loss")]
     panels = [names for names in (losses, [name for name in shown if name not in losses]) if names]
     if not panels:
@@ -116,6 +117,11 @@ def _panel(axes: Axes, curves: Mapping[str, list[float]]) -> None:
     axes.set_xlabel("epoch", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.legend(frameon=False, fontsize=9)
+
+
+def _is_number(value: object) -> bool:
+    """Not the confusion matrix of an epoch."""
+    return not isinstance(value, list | tuple) and not getattr(value, "ndim", 0)
 
 
 def _is_repeated(name: str, history: Mapping[str, Sequence[float]]) -> bool:

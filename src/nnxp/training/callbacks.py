@@ -12,8 +12,8 @@ class Callback:
     def on_train_begin(self, model: Any) -> None:
         """Before the first epoch."""
 
-    def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
-        """After epoch ``epoch`` (from 0), with its row of the history."""
+    def on_epoch_end(self, model: Any, epoch: int, logs: Mapping[str, Any]) -> None:
+        """After epoch ``epoch`` (from 0), with its row of the history; confusion matrices are arrays."""
 
     def on_train_end(self, model: Any) -> None:
         """After the last epoch; not after an error."""

@@ -9,6 +9,7 @@ from nnxp._types import Array
 from nnxp.backend import Backend, Purpose
 from nnxp.errors import TrainingError
 from nnxp.metrics import Metric
+from nnxp.metrics._base import columns_of, kept
 from nnxp.training.callbacks import Callback
 from nnxp.training.engine import EVALUATE, Engine
 from nnxp.training.history import History
@@ -32,17 +33,19 @@ class _Tally:
         self.engine, self.metrics = engine, metrics
         self._losses: list[tuple[Array, Array]] = []
         self._sizes: list[int] = []
-        self._counts: list[tuple[Any, ...]] = []
+        self._counts: list[list[tuple[Any, ...]]] = [[] for _ in metrics]
 
     def add(self, results: dict[str, Any], y: Array) -> None:
         self._losses.append((results["loss"], results["data_loss"]))
         self._sizes.append(y.shape[0])
-        for metric in self.metrics:
-            self._counts.append(metric.counts(self.engine.backend.ops, results["y_pred"], y))
+        backend = self.engine.backend
+        for metric, counts in zip(self.metrics, self._counts, strict=True):
+            counts.append(kept(metric.counts(backend.ops, results["y_pred"], y), backend))
 
-    def read(self, *, penalty_once: bool) -> dict[str, float]:
-        """The numbers of all batches together: metrics from added counts, losses by the loss's reduction."""
-        read = self.engine.backend.adapter.read
+    def read(self, *, penalty_once: bool) -> dict[str, Any]:
+        """The numbers of all batches together: metrics from merged counts, losses by the loss's reduction."""
+        backend = self.engine.backend
+        read = backend.adapter.read
         if len(self._losses) == 1:
             loss, data_loss = read(self._losses[0])
         else:
@@ -51,9 +54,8 @@ class _Tally:
             if penalty_once:
                 loss = data_loss + (losses[0] - data_losses[0])
         logs = {"loss": loss, "data_loss": data_loss}
-        for index, metric in enumerate(self.metrics):
-            rows = self._counts[index :: len(self.metrics)]
-            logs[metric.name] = metric.result([self._sum(column) for column in zip(*rows, strict=True)])
+        for metric, counts in zip(self.metrics, self._counts, strict=True):
+            logs[metric.name] = metric.result(metric.merge(columns_of(counts, backend)))
         return logs
 
     def _together(self, losses: list[float]) -> float:
@@ -62,13 +64,8 @@ class _Tally:
         total = sum(self._sizes)
         return sum(size / total * value for size, value in zip(self._sizes, losses, strict=True))
 
-    def _sum(self, column: tuple[Any, ...]) -> float:
-        if isinstance(column[0], int):
-            return float(sum(column))
-        return sum(self.engine.backend.read(column))
 
-
-def evaluate(engine: Engine, metrics: Sequence[Metric], data: Data, batch_size: int | None) -> dict[str, float]:
+def evaluate(engine: Engine, metrics: Sequence[Metric], data: Data, batch_size: int | None) -> dict[str, Any]:
     """Loss and metrics of a data set, whatever the batches: the penalty counts once."""
     tally = _Tally(engine, metrics)
     for part in slices(data[0].shape[0], batch_size):
@@ -164,7 +161,7 @@ class Fit:
             callback.on_train_end(self.model)
         return self.history
 
-    def _epoch(self, epoch: int, batches: Batches, progress: Progress, interrupt: Interrupt) -> dict[str, float]:
+    def _epoch(self, epoch: int, batches: Batches, progress: Progress, interrupt: Interrupt) -> dict[str, Any]:
         tally, engine, predictions = _Tally(self.engine, self.metrics), self.engine, bool(self.metrics)
         for x, y, weights in batches.of_epoch():
             tally.add(engine.train(x, y, weights, predictions=predictions), y)

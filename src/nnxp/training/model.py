@@ -55,7 +55,7 @@ class Model:
         Objects of `nnxp.losses` and `nnxp.optimizers`. A final Softmax or Sigmoid with its cross-entropy is computed
         from the head's input, so it neither overflows nor clips.
     metrics
-        ``"accuracy"`` or objects of `nnxp.metrics`.
+        Objects of `nnxp.metrics` or their names, such as ``"accuracy"``.
     backend
         A name (see `nnxp.available_backends`) or a `nnxp.Backend`.
     dtype, seed
@@ -317,8 +317,9 @@ class Model:
 
     # -- asking
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | None = None) -> dict[str, float]:
-        """``loss`` (with penalties), ``data_loss`` (without) and the metrics, as floats."""
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | None = None) -> dict[str, Any]:
+        """``loss`` (with penalties), ``data_loss`` (without) and the metrics, as floats; a confusion matrix is an
+        array."""
         data = self._data(x, y, sample_weight)
         fitted = [metric.fitted(self.backend.to_numpy(data[1])) for metric in self.metrics]
         return evaluate(self.engine, fitted, data, _batch_size("evaluate", batch_size))

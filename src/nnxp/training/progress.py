@@ -31,7 +31,7 @@ class Progress:
     def batch_done(self) -> None:
         """One update was made."""
 
-    def epoch_done(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def epoch_done(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Epoch ``epoch`` (from 0) ended with these numbers."""
 
 
@@ -48,7 +48,7 @@ class _Bar(Progress):
     def batch_done(self) -> None:
         self._bar.update()
 
-    def epoch_done(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def epoch_done(self, epoch: int, logs: Mapping[str, Any]) -> None:
         following = min(epoch + 2, self._epochs)
         self._bar.set_description_str(f"epoch {following}/{self._epochs}", refresh=False)
         self._bar.set_postfix_str(_in_short(logs), refresh=epoch + 1 == self._epochs)
@@ -59,7 +59,7 @@ class _Lines(Progress):
         self._epochs = epochs
         self._every = ceil(epochs / _LINES)
 
-    def epoch_done(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def epoch_done(self, epoch: int, logs: Mapping[str, Any]) -> None:
         done = epoch + 1
         if done == 1 or done % self._every == 0 or done == self._epochs:
             print(
@@ -77,13 +77,18 @@ def open_progress(kind: str, epochs: int, batches: int) -> Progress:
     return _Lines(epochs) if kind == "lines" else Progress()
 
 
-def _in_short(logs: Mapping[str, float]) -> str:
+def _in_short(logs: Mapping[str, Any]) -> str:
     """The loss, and each metric once: on the validation data, if there are any."""
-    metrics = [name for name in logs if not name.endswith("loss")]
+    metrics = [name for name in _numbers(logs) if not name.endswith("loss")]
     shown = [name for name in metrics if "val_" + name not in logs]
     return "  ".join(f"{name} {logs[name]:.4f}" for name in ["loss", *(shown or ["val_loss"] * ("val_loss" in logs))])
 
 
-def _summary(logs: Mapping[str, float]) -> str:
-    shown = [name for name in logs if not name.endswith("data_loss")]
+def _summary(logs: Mapping[str, Any]) -> str:
+    shown = [name for name in _numbers(logs) if not name.endswith("data_loss")]
     return "  ".join(f"{name} {logs[name]:.4f}" for name in shown)
+
+
+def _numbers(logs: Mapping[str, Any]) -> list[str]:
+    """The names of what is a number; a matrix has no place in a line."""
+    return [name for name, value in logs.items() if not getattr(value, "ndim", 0)]

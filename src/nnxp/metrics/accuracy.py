@@ -1,48 +1,25 @@
-"""Metrics: counts that add up over batches, and the number that they make in the end.
+"""The share of predictions that are right."""
 
-A metric sees exactly what ``predict`` returns. Batches are merged by adding counts, never by averaging averages, so a
-ragged last batch weighs what it should.
-"""
-
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from nnxp import _check
 from nnxp._types import Array
 from nnxp.errors import ConfigurationError
-from nnxp.losses import Loss
+from nnxp.metrics._base import Metric, check_classes, check_same_shape
 from nnxp.ops import Ops
 
-__all__ = ["BinaryAccuracy", "CategoricalAccuracy", "Metric", "RegressionAccuracy", "resolve"]
-
-
-class Metric(ABC):
-    """Immutable configuration."""
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def counts(self, ops: Ops, y_pred: Array, y: Array) -> tuple[Any, ...]:
-        """What one batch adds: 0-d arrays on the device, or plain ints."""
-
-    @abstractmethod
-    def result(self, counts: Sequence[float]) -> float:
-        """The metric of all that was counted."""
-
-    def fitted(self, y: Array) -> "Metric":
-        """The metric for targets like these (host array); most do not depend on them."""
-        return self
+__all__ = ["BinaryAccuracy", "CategoricalAccuracy", "RegressionAccuracy", "TopKAccuracy"]
 
 
 class _Share(Metric):
     """Right ones over all."""
 
-    def result(self, counts: Sequence[float]) -> float:
+    def result(self, counts: Sequence[Any]) -> float:
         right, total = counts
         return float(right) / float(total)
 
@@ -51,10 +28,36 @@ class _Share(Metric):
 class CategoricalAccuracy(_Share):
     """The share of samples whose largest prediction is in the target's column."""
 
-    name: ClassVar[str] = "accuracy"
+    name = "accuracy"
 
     def counts(self, ops: Ops, y_pred: Array, y: Array) -> tuple[Any, ...]:
+        check_classes("CategoricalAccuracy", y_pred, y)
         return ops.categorical_matches(y_pred, y), y_pred.shape[0]
+
+
+@dataclass(frozen=True)
+class TopKAccuracy(_Share):
+    """The share of samples whose target's column is among those of the ``k`` largest predictions.
+
+    Of equal predictions the first is the larger, as in `CategoricalAccuracy`, which this is for k = 1; scikit-learn's
+    ``top_k_accuracy_score`` takes the last.
+
+    >>> TopKAccuracy(2).value([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2])
+    0.5
+    """
+
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        _check.positive_int("TopKAccuracy", "k", self.k)
+
+    @property
+    def name(self) -> str:
+        return f"top_{self.k}_accuracy"
+
+    def counts(self, ops: Ops, y_pred: Array, y: Array) -> tuple[Any, ...]:
+        check_classes("TopKAccuracy", y_pred, y)
+        return ops.top_matches(y_pred, y, self.k), y_pred.shape[0]
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,13 @@ class BinaryAccuracy(_Share):
     """The share of outputs on the right side of the threshold: above it for targets of 1, not above it for 0."""
 
     threshold: float = 0.5
-    name: ClassVar[str] = "accuracy"
+    name = "accuracy"
 
     def __post_init__(self) -> None:
         _check.fraction("BinaryAccuracy", "threshold", self.threshold)
 
     def counts(self, ops: Ops, y_pred: Array, y: Array) -> tuple[Any, ...]:
+        check_same_shape("BinaryAccuracy", y_pred, y, "; for class indices use CategoricalAccuracy()")
         return ops.binary_matches(y_pred, y, self.threshold), prod(y_pred.shape)
 
 
@@ -80,7 +84,7 @@ class RegressionAccuracy(_Share):
     """
 
     tolerance: float | None = None
-    name: ClassVar[str] = "accuracy"
+    name = "accuracy"
 
     def __post_init__(self) -> None:
         if self.tolerance is not None:
@@ -94,20 +98,5 @@ class RegressionAccuracy(_Share):
             raise ConfigurationError(
                 "RegressionAccuracy: no tolerance yet; give one, or take fitted(y) of the targets."
             )
+        check_same_shape("RegressionAccuracy", y_pred, y)
         return ops.tolerance_matches(y_pred, y, self.tolerance), prod(y_pred.shape)
-
-
-_ACCURACY: dict[str, type[Metric]] = {
-    "classes": CategoricalAccuracy,
-    "binary": BinaryAccuracy,
-    "real": RegressionAccuracy,
-}
-
-
-def resolve(metric: str | Metric, loss: Loss) -> Metric:
-    """A metric by name or as it is; ``"accuracy"`` is the one that fits the loss."""
-    if isinstance(metric, Metric):
-        return metric
-    if metric == "accuracy":
-        return _ACCURACY[loss.targets]()
-    raise ConfigurationError(f"Model: metrics must hold 'accuracy' or objects of nnxp.metrics, got {metric!r}.")
