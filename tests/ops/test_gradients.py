@@ -11,6 +11,7 @@ import nnxp
 from nnxp import layers, losses, regularizers
 from nnxp.backend import Purpose, Rng
 from nnxp.errors import OrderError
+from nnxp.gradcheck import GradientCheck, check
 from nnxp.layers import (
     AveragePool2D,
     Conv2D,
@@ -19,10 +20,12 @@ from nnxp.layers import (
     Flatten,
     GlobalAveragePool1D,
     GlobalAveragePool2D,
+    Lambda,
     Linear,
     MaxPool2D,
     ReLU,
     Reshape,
+    Residual,
     Sequential,
     Sigmoid,
     Softmax,
@@ -31,6 +34,7 @@ from nnxp.layers import (
 )
 from nnxp.ops import Ops
 from nnxp.ops.record import run
+from nnxp.ops.reference.activations import softmax, softmax_backward
 
 STEP = 6e-6
 """The cube root of float64's eps: there the error of central differences, about h² + eps / h, is least."""
@@ -67,6 +71,11 @@ def assert_same_gradient(analytic: np.ndarray, numerical: np.ndarray, name: obje
     size = np.linalg.norm(analytic) + np.linalg.norm(numerical)
     assert size > 0, f"{name}: a gradient that is zero proves nothing"
     assert np.linalg.norm(analytic - numerical) / size <= TOLERANCE, name
+
+
+def assert_says_something(result: GradientCheck) -> None:
+    """Every element was compared, and no gradient was zero."""
+    assert [(tensor.note, tensor.left_out) for tensor in result.tensors] == [("", 0)] * len(result.tensors)
 
 
 def away(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -386,57 +395,27 @@ LAYERS: dict[str, tuple[Callable[[], layers.Layer], tuple[int, ...]]] = {
         ),
         (3, 2, 2),
     ),
+    "Residual": (lambda: Residual([Dense(4), Tanh(), Dropout(0.3), Residual(Dense(4)), Dense(3)]), (4, 3)),
+    "Lambda of x": (lambda: Lambda(lambda xp, x: xp.sin(x), lambda xp, dy, x: dy * xp.cos(x)), (4, 3)),
+    "Lambda of y": (lambda: Lambda(softmax, softmax_backward, reads="y"), (4, 3)),
 }
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name, training, backend, random):
-    """A fresh layer for every forward: each is at step 0, so Dropout draws one and the same mask."""
     make, shape = LAYERS[name]
-    x = away(random, *shape)
-    first = make()
-    first.build(shape[1:], backend)
-    values = {key: random.standard_normal(tuple(value.shape)) for key, value in first.parameters().items()}
-
-    def built(parameters: list[np.ndarray]) -> layers.Layer:
-        layer = make()
-        layer.build(shape[1:], backend)
-        for path, leaf in layer.leaves():
-            for key in leaf.parameters():
-                whole = f"{path}.{key}" if path else key
-                setattr(leaf, key, backend.asarray(parameters[list(values).index(whole)]))
-        return layer
-
-    def forward(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
-        return backend.to_numpy(built(list(parameters)).forward(backend.asarray(x), training=training))
-
-    points = [x, *values.values()]
-    upstream = random.standard_normal(forward(*points).shape)
-    layer = built(points[1:])
-    layer.forward(backend.asarray(x), training=training)
-    dx = layer.backward(backend.asarray(upstream))
-    gradients = layer.gradients()
-    assert list(gradients) == list(values)
-    expected = numerical_gradients(lambda *arrays: np.sum(upstream * forward(*arrays)), points)
-    for key, analytic, numerical in zip(["x", *values], [dx, *gradients.values()], expected, strict=True):
-        assert_same_gradient(backend.to_numpy(analytic), numerical, key)
+    layer = make()
+    result = check(layer, away(random, *shape), backend=backend, training=training, tolerance=TOLERANCE)
+    layer.build(shape[1:], backend)
+    assert list(result.errors) == ["x", *layer.parameters()]
+    assert_says_something(result)
 
 
 def test_step_is_flat(backend, random):
-    """Away from its threshold the gradient is truly zero: no `assert_same_gradient`, which takes zero for a fault."""
-    x, upstream = away(random, 4, 3), random.standard_normal((4, 3))
-    layer = Step()
-    layer.build((3,), backend)
-
-    def forward(x: np.ndarray) -> np.ndarray:
-        return backend.to_numpy(layer.forward(backend.asarray(x), training=True))
-
-    (expected,) = numerical_gradients(lambda x: np.sum(upstream * forward(x)), [x])
-    dx = backend.to_numpy(layer.backward(backend.asarray(upstream)))
-    np.testing.assert_array_equal(expected, np.zeros((4, 3)))
-    np.testing.assert_array_equal(dx, expected)
-    assert dx.dtype == np.float64
+    """Away from its threshold the gradient is truly zero."""
+    result = check(Step(), away(random, 4, 3), backend=backend)
+    assert [(tensor.error, tensor.note, tensor.left_out) for tensor in result.tensors] == [(0.0, "zero", 0)]
 
 
 def test_every_layer_has_a_case():
@@ -446,8 +425,8 @@ def test_every_layer_has_a_case():
         for kind in (getattr(layers, name) for name in layers.__all__)
         if isinstance(kind, type) and kind not in (layers.Layer, layers.RecordedLayer, Step)
     }
-    used = {type(leaf).__name__ for make, _ in LAYERS.values() for _, leaf in make().leaves()}
-    assert public <= used | {"Sequential"}
+    made = [make() for make, _ in LAYERS.values()]
+    assert public <= {type(part).__name__ for layer in made for part in (layer, *(leaf for _, leaf in layer.leaves()))}
 
 
 def test_backward_takes_one_forward(backend):
@@ -485,10 +464,8 @@ LOSSES = {
 def test_loss(name, reduction, backend, random):
     make, options, predictions, targets = LOSSES[name]
     loss = make(reduction=reduction, **options)
-    points, y = predictions(random), backend.asarray(targets(random))
-    gradient = loss.gradient(backend.asarray(points[0]), y)
-    (expected,) = numerical_gradients(lambda p: float(loss.value(backend.asarray(p), y)), points)
-    assert_same_gradient(backend.to_numpy(gradient), expected, name)
+    (point,), y = predictions(random), targets(random)
+    assert_says_something(check(loss, point, y, backend=backend, tolerance=TOLERANCE))
 
 
 @pytest.mark.parametrize("penalty", [regularizers.L1(0.3), regularizers.L2(0.3)], ids=str)

@@ -129,10 +129,12 @@ def _compared(name: str, problem: Problem, tolerance: float) -> tuple[TensorChec
     if not problem.gradients:
         raise ConfigurationError(f"check: {name} has no parameters, and x is of whole numbers: nothing has a gradient.")
     first, second = value(points), value(points)
+    if not np.isfinite(first):
+        raise GradientError(f"{name}: its value is {first!r} at the point of the check; give another x.")
     if not abs(first - second) <= ROUNDING * problem.scale:
         raise GradientError(
-            f"{name}: its value was {first!r} and then {second!r} at one point, so differences say nothing: let what it "
-            "draws depend on a seed alone, or check it with training=False."
+            f"{name}: its value was {first!r} and then {second!r} at one point, so differences say nothing: let what "
+            "it draws depend on a seed alone, or check it with training=False."
         )
     tensors = []
     for key, gradient in problem.gradients.items():

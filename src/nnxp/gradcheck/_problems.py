@@ -11,7 +11,7 @@ from nnxp import _check
 from nnxp._types import Array, Arrays, Shape
 from nnxp._values import numbers
 from nnxp.backend import Backend, get_backend, to_host
-from nnxp.errors import DtypeError, NnxpError, NotBuiltError
+from nnxp.errors import DtypeError, NotBuiltError, ShapeError
 from nnxp.gradcheck._held import HeldLayer, as_it_was
 from nnxp.layers import Layer, RecordedLayer
 from nnxp.losses import Loss
@@ -53,7 +53,7 @@ def layer_problem(
             held = HeldLayer(layer, shape, backend, training=training)
             points = {"x": x, **{key: _moved(array, random) for key, array in held.parameters.items()}}
             y = held.forward(points)
-        except NnxpError as error:
+        except ShapeError as error:
             error.add_note(f"check gave it samples of shape {x.shape[1:]}; if it takes others, give x or input_shape")
             raise
         upstream = random.standard_normal(y.shape)
@@ -91,8 +91,8 @@ def model_problem(
     name = model.backend.name
     if _check.dtype_name(model.backend.dtype) != "float64":
         raise DtypeError(
-            f"check expected a model in float64, got {_check.dtype_name(model.backend.dtype)}, in which differences say "
-            "little: make it with Model(…, dtype='float64'), or move it with "
+            f"check expected a model in float64, got {_check.dtype_name(model.backend.dtype)}, in which differences "
+            "say little: make it with Model(…, dtype='float64'), or move it with "
             f"model.to(nnxp.get_backend({name!r}, dtype='float64'))."
         )
     if not model.built:
