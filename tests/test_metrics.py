@@ -7,7 +7,16 @@ import pytest
 
 from nnxp.backend import Backend
 from nnxp.errors import ConfigurationError
-from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
+from nnxp.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanSquaredError,
+)
 from nnxp.metrics import BinaryAccuracy, CategoricalAccuracy, Metric, RegressionAccuracy, resolve
 
 PREDICTED = [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]]
@@ -105,6 +114,12 @@ class TestResolve:
         [
             (CategoricalCrossentropy(), CategoricalAccuracy()),
             (BinaryCrossentropy(), BinaryAccuracy()),
+            (BinaryCrossentropy(from_logits=True), BinaryAccuracy(0.0)),
+            (BinaryCrossentropy(positive_weight=3.0), BinaryAccuracy(0.5)),
+            (Hinge(), BinaryAccuracy(0.0)),
+            (KLDivergence(), CategoricalAccuracy()),
+            (Huber(), RegressionAccuracy()),
+            (LogCosh(), RegressionAccuracy()),
             (MeanSquaredError(), RegressionAccuracy()),
             (MeanAbsoluteError(), RegressionAccuracy()),
         ],

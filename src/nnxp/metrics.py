@@ -99,7 +99,6 @@ class RegressionAccuracy(_Share):
 
 _ACCURACY: dict[str, type[Metric]] = {
     "classes": CategoricalAccuracy,
-    "binary": BinaryAccuracy,
     "real": RegressionAccuracy,
 }
 
@@ -109,5 +108,5 @@ def resolve(metric: str | Metric, loss: Loss) -> Metric:
     if isinstance(metric, Metric):
         return metric
     if metric == "accuracy":
-        return _ACCURACY[loss.targets]()
+        return BinaryAccuracy(loss.threshold) if loss.targets == "binary" else _ACCURACY[loss.targets]()
     raise ConfigurationError(f"Model: metrics must hold 'accuracy' or objects of nnxp.metrics, got {metric!r}.")

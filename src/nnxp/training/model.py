@@ -91,6 +91,7 @@ class Model:
         self.stop_training = False
         self.root = Sequential(layers)
         _check_free(self.root)
+        _check_first(self.root)
         _check_head(self.root, loss)
         self._engine: Engine | None = None
         self._warned = False
@@ -469,6 +470,14 @@ def _check_free(root: Sequential) -> None:
     for _, leaf in root.leaves():
         if leaf.in_model:
             raise ConfigurationError(f"{leaf} belongs to another model already; make a new layer for each model.")
+
+
+def _check_first(root: Sequential) -> None:
+    """Refuse a layer of indices behind one that reads real numbers: the door would make real numbers of them."""
+    first, *others = (leaf for _, leaf in root.leaves())
+    late = next((leaf for leaf in others if leaf.index_limit is not None), None)
+    if late is not None and first.index_limit is None:
+        raise ConfigurationError(f"Model: {late} reads indices, but x goes to {first} first; put {late} first.")
 
 
 def _check_head(root: Sequential, loss: Loss) -> None:
