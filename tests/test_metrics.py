@@ -11,7 +11,16 @@ from nnxp import metrics
 from nnxp.backend import Backend
 from nnxp.errors import ConfigurationError, DtypeError, ShapeError
 from nnxp.layers import Linear, Softmax
-from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
+from nnxp.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanSquaredError,
+)
 from nnxp.metrics import (
     AUC,
     F1,
@@ -307,8 +316,25 @@ class TestResolve:
         found = {type(metric) for row in NAMES.values() for metric in row if metric is not None}
         assert found == {type(metric) for metric in EVERY}
 
-    def test_accuracy_of_absolute_errors(self):
-        assert resolve("accuracy", MeanAbsoluteError()) == RegressionAccuracy()
+    @pytest.mark.parametrize(
+        ("loss", "metric"),
+        [
+            (CategoricalCrossentropy(), CategoricalAccuracy()),
+            (BinaryCrossentropy(), BinaryAccuracy()),
+            (BinaryCrossentropy(from_logits=True), BinaryAccuracy(0.0)),
+            (BinaryCrossentropy(positive_weight=3.0), BinaryAccuracy(0.5)),
+            (Hinge(), BinaryAccuracy(0.0)),
+            (KLDivergence(), CategoricalAccuracy()),
+            (Huber(), RegressionAccuracy()),
+            (LogCosh(), RegressionAccuracy()),
+            (MeanSquaredError(), RegressionAccuracy()),
+            (MeanAbsoluteError(), RegressionAccuracy()),
+        ],
+        ids=str,
+    )
+    def test_accuracy_is_the_one_that_fits_the_loss(self, loss, metric):
+        assert resolve("accuracy", loss) == metric
+        assert metric.name == "accuracy"
 
     def test_of_a_metric(self):
         metric = BinaryAccuracy(0.7)

@@ -1,6 +1,6 @@
 """Checks of arguments. Each returns the value it checked, so that a check reads as an assignment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -88,7 +88,11 @@ def fraction(owner: str, name: str, value: Any) -> float:
 
 def numbers(owner: str, name: str, values: Any) -> tuple[float, ...]:
     """``values`` as a tuple of at least one finite float of at least 0."""
-    if not isinstance(values, Iterable) or isinstance(values, str | Mapping) or not (items := tuple(values)):
+    try:
+        items = () if isinstance(values, str | bytes | Mapping | Set) else tuple(values)
+    except TypeError:  # no list, or an array without an axis
+        items = ()
+    if not items:
         raise ConfigurationError(f"{owner}: {name} must be a list of numbers, got {values!r}.")
     return tuple(non_negative(owner, f"every number in {name}", item) for item in items)
 

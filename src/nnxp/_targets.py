@@ -77,7 +77,7 @@ def sample_weights(weights: Any, samples: int, backend: Backend, *, values: bool
     weights = backend.asarray(weights, dtype=backend.dtype)
     if values:
         good = backend.xp.isfinite(weights) & (weights >= 0)
-        _require("fit", "sample_weight", good, weights, "finite numbers of at least 0", "check the weights", backend)
+        _require("sample_weight", "weights", good, weights, "finite values of at least 0", "check them", backend)
     return weights
 
 

@@ -57,6 +57,11 @@ class Loss(ABC):
         return None
 
     @property
+    def threshold(self) -> float:
+        """What an output must be above to say yes, where targets are binary."""
+        return 0.5
+
+    @property
     @abstractmethod
     def op(self) -> str:
         """The op of the value; ``_backward`` behind it names the gradient's, ``_rows`` that of one number a sample."""
@@ -268,6 +273,10 @@ class BinaryCrossentropy(Loss):
     def head(self) -> str | None:
         return None if self.from_logits else "Sigmoid"
 
+    @property
+    def threshold(self) -> float:
+        return 0.0 if self.from_logits else 0.5  # σ(0) is ½
+
     def check(self, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
         return probability_targets("BinaryCrossentropy", y, expected, backend, values=values)
 
@@ -364,6 +373,7 @@ class Hinge(Loss):
 
     targets: ClassVar[Literal["binary"]] = "binary"
     op = "hinge"
+    threshold = 0.0
 
     def check(self, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
         return probability_targets("Hinge", y, expected, backend, values=values)

@@ -385,7 +385,7 @@ def test_arrays_of_another_library_are_taken(backend):
     ("data", "words"),
     [
         (X, "validation_data must be (x, y) or (x, y, sample_weight), got ndarray"),
-        ((X, LABELS, LABELS[:2]), "sample_weight expected shape (6,), one number a sample, got (2,)"),
+        ((X, LABELS, LABELS, LABELS), "validation_data must be (x, y) or (x, y, sample_weight), got tuple"),
         ((X,), "validation_data must be (x, y) or (x, y, sample_weight), got tuple"),
         (0.2, "validation_data must be (x, y) or (x, y, sample_weight), got float"),
         ("xy", "validation_data must be (x, y) or (x, y, sample_weight), got str"),
@@ -394,8 +394,13 @@ def test_arrays_of_another_library_are_taken(backend):
         ((X, LABELS[:4]), "each of the 6 rows of x, got 4 rows in y"),
         ((put(X, (1, 1), np.nan), LABELS), "got nan at x[1, 1]"),
         ((X[:0], LABELS[:0]), "the data is empty"),
+        ((X, LABELS, LABELS[:4]), "sample_weight expected shape (6,), one number a sample, got (4,)"),
+        ((X, LABELS, LABELS - 1.0), "weights to have finite values of at least 0, got -1.0 at [0]"),
     ],
-    ids=["array", "three", "one", "share", "string", "features", "labels", "lengths", "nan", "empty"],
+    ids=[
+        *("array", "four", "one", "share", "string", "features", "labels", "lengths", "nan", "empty"),
+        *("weights", "negative weights"),
+    ],
 )
 def test_bad_validation_data_is_refused_before_training(backend, data, words):
     class Never(Callback):

@@ -9,7 +9,7 @@ from nnxp.errors import ConfigurationError, DtypeError
 from nnxp.initializers import Initializer, Uniform
 from nnxp.layers._base import Outputs
 from nnxp.layers._recorded import Parameter, ParameterSpec, RecordedLayer
-from nnxp.ops.record import Record, record
+from nnxp.ops.record import Program, Record, record
 
 __all__ = ["Embedding"]
 
@@ -65,6 +65,17 @@ class Embedding(RecordedLayer):
     def specify(self, input_shape: Shape) -> tuple[Shape, dict[str, ParameterSpec]]:
         weights = ParameterSpec((self.vocabulary, self.size), self.weight_initializer)
         return (*input_shape, self.size), {"weights": weights}
+
+    def backward(self, dy: Array) -> Array:
+        """Zeros, in the shape of x."""
+        cache = self._cache or {"x": dy}  # without a forward the next line raises
+        super().backward(dy)
+        return self._backend.xp.zeros(cache["x"].shape, dtype=dy.dtype, device=dy.device)  # type: ignore[union-attr]
+
+    def trace(self, program: Program, path: str, x: str, *, training: bool) -> str:
+        if x != "x":
+            raise ConfigurationError(f"{self} reads indices, not the output of another layer; put it first.")
+        return super().trace(program, path, x, training=training)
 
     def forward_records(self, *, training: bool) -> tuple[Record, ...]:
         return (record("embedding", "x weights", "y"),)

@@ -1,7 +1,6 @@
 """Metrics by name."""
 
 from collections.abc import Callable
-from functools import partial
 
 from nnxp.errors import ConfigurationError
 from nnxp.losses import Loss
@@ -13,17 +12,24 @@ from nnxp.metrics.ranks import AUC
 
 __all__ = ["resolve"]
 
-_NAMED: dict[str, dict[str, Callable[[], Metric]]] = {
-    "accuracy": {"classes": CategoricalAccuracy, "binary": BinaryAccuracy, "real": RegressionAccuracy},
-    "auc": {"binary": AUC},
-    "confusion_matrix": {"classes": ConfusionMatrix},
-    "f1": {"classes": partial(F1, "macro"), "binary": F1},
-    "mae": {"real": MeanAbsoluteError, "binary": MeanAbsoluteError},
-    "mse": {"real": MeanSquaredError, "binary": MeanSquaredError},
-    "precision": {"classes": partial(Precision, "macro"), "binary": Precision},
-    "r2": {"real": RSquared},
-    "recall": {"classes": partial(Recall, "macro"), "binary": Recall},
-    "top_5_accuracy": {"classes": TopKAccuracy},
+_NAMED: dict[str, dict[str, Callable[[Loss], Metric]]] = {
+    "accuracy": {
+        "classes": lambda loss: CategoricalAccuracy(),
+        "binary": lambda loss: BinaryAccuracy(loss.threshold),
+        "real": lambda loss: RegressionAccuracy(),
+    },
+    "auc": {"binary": lambda loss: AUC()},
+    "confusion_matrix": {"classes": lambda loss: ConfusionMatrix()},
+    "f1": {"classes": lambda loss: F1("macro"), "binary": lambda loss: F1(threshold=loss.threshold)},
+    "mae": {"real": lambda loss: MeanAbsoluteError(), "binary": lambda loss: MeanAbsoluteError()},
+    "mse": {"real": lambda loss: MeanSquaredError(), "binary": lambda loss: MeanSquaredError()},
+    "precision": {
+        "classes": lambda loss: Precision("macro"),
+        "binary": lambda loss: Precision(threshold=loss.threshold),
+    },
+    "r2": {"real": lambda loss: RSquared()},
+    "recall": {"classes": lambda loss: Recall("macro"), "binary": lambda loss: Recall(threshold=loss.threshold)},
+    "top_5_accuracy": {"classes": lambda loss: TopKAccuracy()},
 }
 """What a name means for each kind of targets."""
 
@@ -43,4 +49,4 @@ def resolve(metric: str | Metric, loss: Loss) -> Metric:
             f"Model: the metric {metric!r} is for targets of the kind {' or '.join(map(repr, kinds))}; those of "
             f"{type(loss).__name__} are {loss.targets!r}."
         )
-    return kinds[loss.targets]()
+    return kinds[loss.targets](loss)

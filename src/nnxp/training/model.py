@@ -93,7 +93,7 @@ class Model:
         self.stop_training = False
         self.root = Sequential(layers)
         _check_free(self.root)
-        _check_indices(self.root)
+        _check_first(self.root)
         _check_head(self.root, loss)
         self._engine: Engine | None = None
         self._warned = False
@@ -520,11 +520,12 @@ def _check_free(root: Sequential) -> None:
             raise ConfigurationError(f"{leaf} belongs to another model already; make a new layer for each model.")
 
 
-def _check_indices(root: Sequential) -> None:
-    """Indices come from the data: nothing in front of an Embedding could learn."""
-    for place, (_, leaf) in enumerate(root.leaves()):
-        if place and leaf.index_limit is not None:
-            raise ConfigurationError(f"Model: {leaf} reads indices, so it must be the first layer of the network.")
+def _check_first(root: Sequential) -> None:
+    """Refuse a layer of indices behind another layer: indices come from the data, and what makes them cannot learn."""
+    first, *others = (leaf for _, leaf in root.leaves())
+    late = next((leaf for leaf in others if leaf.index_limit is not None), None)
+    if late is not None:
+        raise ConfigurationError(f"Model: {late} reads indices, but x goes to {first} first; put {late} first.")
 
 
 def _check_head(root: Sequential, loss: Loss) -> None:

@@ -116,6 +116,7 @@ def _weighted(xp: Namespace, p: Array, y: Array, positive_weight: float) -> Arra
 
 
 def _weighted_stable(xp: Namespace, z: Array, y: Array, positive_weight: float) -> Array:
-    # r·y·(-log σ(z)) + (1 - y)·(-log σ(-z)), with -log σ(-z) = z - log σ(z)
-    surprise = xp.maximum(-z, xp.zeros_like(z)) + xp.log1p(xp.exp(-xp.abs(z)))  # -log σ(z)
-    return (1 + (positive_weight - 1) * y) * surprise + (1 - y) * z
+    zero, rest = xp.zeros_like(z), xp.log1p(xp.exp(-xp.abs(z)))
+    yes = xp.where(y > 0, xp.maximum(-z, zero) + rest, zero)  # -log σ(z); a share of 0 costs nothing: 0 · ∞ is 0
+    no = xp.where(y < 1, xp.maximum(z, zero) + rest, zero)  # -log σ(-z)
+    return positive_weight * y * yes + (1 - y) * no

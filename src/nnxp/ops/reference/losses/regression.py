@@ -131,7 +131,10 @@ def _hubers(xp: Namespace, p: Array, y: Array, delta: float) -> Array:
 
 def _log_coshs(xp: Namespace, p: Array, y: Array) -> Array:
     size = xp.abs(p - y)
-    return size + (xp.log1p(xp.exp(-2 * size)) - log(2))  # log cosh e = |e| + log(1 + e^(-2|e|)) - log 2
+    slope = xp.tanh(xp.clip(size, None, 1.0))
+    near = xp.log1p(-slope * slope) / -2  # log cosh e = -log(1 - tanh² e) / 2: small losses keep their digits
+    far = size + (xp.log1p(xp.exp(-2 * size)) - log(2))  # and = |e| + log(1 + e^(-2|e|)) - log 2: large ones are finite
+    return xp.where(size < 1, near, far)
 
 
 def _hinges(xp: Namespace, p: Array, y: Array) -> Array:

@@ -25,14 +25,14 @@ def weighted_sum(xp: Namespace, rows: Array, weights: Array, divisor: float) -> 
     r"""``rows[B], w[B] -> loss[]``: $\sum_b w_b l_b / D$.
 
     D does not depend on the weights, so batches add up to the whole (PyTorch's ``weight`` divides by the sum
-    of weights).
+    of weights). A weight of 0 leaves its sample out, whatever its loss is.
     """
-    return xp.sum(rows * weights) / divisor
+    return xp.sum(_weighted(xp, rows, weights)) / divisor
 
 
 def scale_rows(xp: Namespace, dp: Array, weights: Array) -> Array:
     r"""``dp[B,…], w[B] -> dp[B,…]``: $w_b\, dp_b$, the gradient of `weighted_sum` from that of the plain sum."""
-    return dp * xp.reshape(weights, (-1, *(1 for _ in dp.shape[1:])))
+    return _weighted(xp, dp, xp.reshape(weights, (-1, *(1 for _ in dp.shape[1:]))))
 
 
 def soft_targets(xp: Namespace, y: Array, class_weights: Array, smoothing: float) -> Array:
@@ -44,3 +44,7 @@ def soft_targets(xp: Namespace, y: Array, class_weights: Array, smoothing: float
     classes = class_weights.shape[0]
     rows = one_hot(xp, y, classes, class_weights.dtype) if y.ndim == 1 else y
     return ((1 - smoothing) * rows + smoothing / classes) * class_weights
+
+
+def _weighted(xp: Namespace, a: Array, weights: Array) -> Array:
+    return xp.where(weights > 0, a, xp.zeros_like(a)) * weights  # 0 · ∞ is 0 here
