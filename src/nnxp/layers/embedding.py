@@ -58,10 +58,6 @@ class Embedding(RecordedLayer):
                 "the network, and number words or categories from 0."
             )
 
-    def backward(self, dy: Array) -> None:
-        """Set the gradient of the weights; indices have no derivative."""
-        super().backward(dy)
-
     def specify(self, input_shape: Shape) -> tuple[Shape, dict[str, ParameterSpec]]:
         weights = ParameterSpec((self.vocabulary, self.size), self.weight_initializer)
         return (*input_shape, self.size), {"weights": weights}
