@@ -8,7 +8,7 @@ import pytest
 from nnxp.errors import NotBuiltError, ShapeError
 from nnxp.layers import Dense
 from nnxp.ops.record import run
-from nnxp.optimizers import SGD, Adam
+from nnxp.optimizers import SGD, Adadelta, Adam, Adamax, AdamW, Lion, NAdam
 from nnxp.parameters import Buffer, Layout, Segment
 
 GROUPS = [
@@ -222,12 +222,18 @@ class TestBuffer:
         assert tuple(empty.copy().shape) == (0,)
 
     @pytest.mark.parametrize(
-        "optimizer", [Adam(0.1), SGD(0.1, momentum=0.9, nesterov=True, clip_norm=1.0)], ids=lambda o: type(o).__name__
+        "optimizer",
+        [
+            Adam(0.1),
+            SGD(0.1, momentum=0.9, nesterov=True, clip_norm=1.0),
+            *(kind(0.01, ema=0.9) for kind in (Adadelta, AdamW, Adamax, NAdam, Lion)),
+        ],
+        ids=lambda o: type(o).__name__,
     )
     def test_padding_stays_zero(self, optimizer, typed_backend, random):
         """Twenty updates of the whole arena, padding included."""
         layout = Layout.of(GROUPS, typed_backend.itemsize)
-        buffers = {name: Buffer(layout, typed_backend) for name in ("w", "g", *optimizer.slots)}
+        buffers = {name: Buffer(layout, typed_backend) for name in ("w", "g", *optimizer.memory)}
         for step in range(20):
             for name in ("g",) if step else ("g", "w"):
                 drawn = {key: random.standard_normal(place.shape) for key, place in layout.places.items()}

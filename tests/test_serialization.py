@@ -35,6 +35,20 @@ OPTIMIZERS = {
     "sgd": SGD(0.1),
     "momentum": SGD(InverseTimeDecay(0.1, 0.2), momentum=0.9, nesterov=True),
     "adam": Adam(InverseTimeDecay(0.05, 0.1), beta_1=0.8, clip_norm=1.0),
+    "adagrad": optimizers.Adagrad(0.1, clip_value=0.5),
+    "adadelta": optimizers.Adadelta(2.0, rho=0.8),
+    "rmsprop": optimizers.RMSprop(0.01, rho=0.8),
+    "adamw": optimizers.AdamW(0.05, weight_decay=0.1, clip_parameter_norm=0.5),
+    "adamax": optimizers.Adamax(0.05),
+    "nadam": optimizers.NAdam(0.05, momentum_decay=0.1),
+    "lion": optimizers.Lion(0.01, weight_decay=0.1),
+    "random search": optimizers.RandomSearch(0.1),
+    "in parts": Adam(0.05, accumulate=3),
+    "averaging": Adam(0.05, ema=0.8),
+    "several rates": SGD(0.1, momentum=0.9, rates={"1.0": 0.5, "1.0.weights": 0, "3": 2}),
+    "everything": optimizers.AdamW(
+        InverseTimeDecay(0.05, 0.1), accumulate=2, ema=0.5, rates={"3.biases": 0.0}, clip_parameter_norm=0.1
+    ),
 }
 
 
@@ -133,6 +147,37 @@ def test_training_resumes_bit_for_bit(backend, path, name):
     assert history == {key: values[1:] for key, values in expected.items()}
     assert_same(back.state_dict(), whole.state_dict())
     assert back.step == whole.step == 4
+    assert back.optimizer == whole.optimizer
+    for slot, arrays in whole.engine.slot_state().items():
+        assert_same(back.engine.slot_state()[slot], arrays)
+    if getattr(whole.optimizer, "ema", None) is not None:
+        with whole.averaged(), back.averaged():
+            assert_same(back.state_dict(), whole.state_dict())
+
+
+def test_every_optimizer_resumes():
+    public = {getattr(optimizers, name) for name in optimizers.__all__}
+    assert {type(optimizer) for optimizer in OPTIMIZERS.values()} == {k for k in public if not k.__abstractmethods__}
+
+
+def test_training_resumes_at_the_rate_that_a_callback_left(backend, path):
+    whole, half = classifier(backend), classifier(backend)
+    for model in (whole, half):
+        train(model)
+        model.learning_rate_factor = 0.3
+    half.save(path)
+    back = nnxp.load(path, backend=backend)
+    assert back.learning_rate_factor == 0.3
+    assert back.learning_rate == whole.learning_rate
+    assert train(back) == train(whole)
+    assert_same(back.state_dict(), whole.state_dict())
+
+
+def test_rates_read_like_the_mapping_that_was_saved(path):
+    model = classifier(optimizer="several rates")
+    model.build((INPUTS,))
+    model.save(path)
+    assert dict(nnxp.load(path).optimizer.rates) == {"1.0": 0.5, "1.0.weights": 0.0, "3": 2.0}
 
 
 def test_an_exchanged_optimizer_resumes_at_its_own_step(backend, path):
@@ -215,19 +260,48 @@ def test_every_class_of_configuration_comes_back(path, kind):
     assert (back.loss, back.optimizer, back.metrics) == (model.loss, model.optimizer, model.metrics)
 
 
-def test_every_layer_comes_back(path):
-    arguments = {"Dense": (4,), "Dropout": (0.25,), "Sequential": ([ReLU()],)}
-    arguments |= {"LeakyReLU": (0.2,), "ELU": (0.5,)}
-    kinds = [getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "RecordedLayer")]
-    model = nnxp.Model(
-        [kind(*arguments.get(kind.__name__, ())) for kind in kinds], loss=MeanSquaredError(), optimizer=SGD()
-    )
-    model.build((3,))
+def doubled(xp, x):
+    return 2 * x
+
+
+def doubled_backward(xp, dy, x):
+    return 2 * dy
+
+
+IMAGE = (4, 4, 2)
+LAYERS = {
+    # what the constructor takes, and the shape of a sample; others take nothing, and three features
+    "AveragePool2D": ((2,), IMAGE),
+    "BatchNorm": ((), IMAGE),
+    "Conv2D": ((3, 2), IMAGE),
+    "Dense": ((4,), (3,)),
+    "Dropout": ((0.25,), (3,)),
+    "ELU": ((0.5,), (3,)),
+    "Embedding": ((5, 2), (3,)),
+    "Flatten": ((), IMAGE),
+    "GlobalAveragePool1D": ((), (4, 2)),
+    "GlobalAveragePool2D": ((), IMAGE),
+    "Lambda": ((doubled, doubled_backward), (3,)),
+    "LeakyReLU": ((0.2,), (3,)),
+    "MaxPool2D": ((2,), IMAGE),
+    "Reshape": (((2, 8, 2),), IMAGE),
+    "Residual": (([ReLU()],), (3,)),
+    "Sequential": (([ReLU()],), (3,)),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in layers.__all__ if name not in ("Layer", "RecordedLayer")])
+def test_every_layer_comes_back(path, name, random):
+    arguments, shape = LAYERS.get(name, ((), (3,)))
+    layer = getattr(layers, name)(*arguments)
+    model = nnxp.Model([layer], loss=MeanSquaredError(), optimizer=SGD())
+    model.build(shape)
     model.save(path)
-    back = nnxp.load(path)
+    back = nnxp.load(path, custom_objects={"doubled": doubled, "doubled_backward": doubled_backward})
     assert [str(layer) for layer in back.layers] == [str(layer) for layer in model.layers]
     assert str(back.summary()) == str(model.summary())
-    np.testing.assert_array_equal(back.predict(X), model.predict(X))
+    x = random.integers(0, 5, (6, *shape)) if name == "Embedding" else random.standard_normal((6, *shape), np.float32)
+    np.testing.assert_array_equal(back.predict(x), model.predict(x))
 
 
 @pytest.mark.parametrize("name", [n for n in initializers.__all__ if n not in ("Initializer", "fans")])
@@ -655,7 +729,17 @@ def test_only_known_classes_are_made(path, name):
 VALUES = [None, True, -1, 5, 10**30, 1.5, "x", "", [], [1], {}, {"class": "Dense", "units": 3}, {"class": "Softmax"}]
 
 
-MAY_VARY = {"class_names", "dtype", "input_scaling", "metrics", "optimizer_start", "seed", "step", "version"}
+MAY_VARY = {
+    "class_names",
+    "dtype",
+    "input_scaling",
+    "metrics",
+    "optimizer_start",
+    "rate_factor",
+    "seed",
+    "step",
+    "version",
+}
 """What may hold another of these values (``True`` is a 1) and still be a model that trains."""
 
 
@@ -672,6 +756,9 @@ def test_a_senseless_configuration_raises_nothing_foreign(path, key):
         assert key in MAY_VARY, f"{key} = {value!r} was taken"
     del configuration[key]
     path.write_bytes(forged(configuration, tensors))
+    if key == "rate_factor":  # older files have none
+        assert nnxp.load(path).learning_rate_factor == 1.0
+        return
     with pytest.raises(NnxpError):
         nnxp.load(path)
 

@@ -22,7 +22,7 @@ from nnxp.errors import BackendError
 from nnxp.layers import Dense, Layer, ReLU, Sigmoid, Softmax, Tanh
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
 from nnxp.metrics import RegressionAccuracy
-from nnxp.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+from nnxp.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnxp.regularizers import L1, L2
 from nnxp.schedules import InverseTimeDecay
 from nnxp.training.engine import EVALUATE, PREDICT
@@ -75,6 +75,9 @@ NETS = {
     "tanh": Net(lambda: [Dense(32), Tanh(), Dense(32), Tanh(), Dense(4), Softmax()], CLASSES, 8, 4, RMSprop(0.01)),
     "wide, several yes or no": Net(
         lambda: [Dense(64), Sigmoid(), Dense(20), Sigmoid()], BINARY, 40, 20, Adagrad(0.05, clip_value=0.5)
+    ),
+    "decaying, averaging": Net(
+        lambda: [Dense(64), ReLU(), Dense(3), Softmax()], CLASSES, 2, 3, AdamW(0.01, weight_decay=0.1, ema=0.9)
     ),
     "limited": Net(lambda: [Dense(64), ReLU(), Dense(3), Softmax()], CLASSES, 2, 3, SGD(0.5, clip_norm=0.5)),
 }  # fmt: skip

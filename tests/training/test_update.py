@@ -10,7 +10,19 @@ from nnxp.backend import Backend
 from nnxp.layers import Dense, ReLU, Tanh
 from nnxp.losses import MeanSquaredError
 from nnxp.ops.record import run
-from nnxp.optimizers import SGD, Adagrad, Adam, Optimizer, RandomSearch, RMSprop
+from nnxp.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    NAdam,
+    Optimizer,
+    RandomSearch,
+    RMSprop,
+)
 from nnxp.parameters import Buffer, Layout
 from nnxp.schedules import InverseTimeDecay
 from nnxp.training.update import Update
@@ -26,17 +38,28 @@ OPTIMIZERS = [
     RMSprop(DECAY, rho=0.8),
     Adam(DECAY),
     Adam(0.1, beta_1=0.5, beta_2=0.75, clip_value=0.5, clip_norm=1.0),
+    Adadelta(DECAY),
+    AdamW(DECAY, weight_decay=0.1, clip_parameter_norm=0.5),
+    Adamax(DECAY),
+    NAdam(DECAY),
+    Lion(0.1, ema=0.8),
+    AdamW(0.1, rates={"0": 0.5, "2.weights": 0}, ema=0.5),
 ]
 optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 
 
 def buffers(optimizer: Optimizer, backend: Backend) -> dict[str, Buffer]:
     """Parameters, gradients and slots; padding is zero."""
-    made = {name: Buffer(LAYOUT, backend) for name in ("w", "g", *optimizer.slots)}
+    made = {name: Buffer(LAYOUT, backend) for name in ("w", "g", *optimizer.memory)}
     random = np.random.default_rng(0)
     for name in ("w", "g"):
         made[name].write({key: backend.asarray(random.normal(size=a.shape)) for key, a in made[name].items()})
     return made
+
+
+def further(update: Update) -> dict[str, Any]:
+    """What records read beside buffers and scalars."""
+    return {"bounds": LAYOUT.bounds, "rates": update.array("rates")}
 
 
 def new_gradient(made: dict[str, Buffer], backend: Backend, step: int) -> None:
@@ -57,11 +80,12 @@ def test_calls_are_the_records(optimizer, start, backend):
         for call in update.calls:
             call()
         values: dict[str, Any] = {name: buffer.flat for name, buffer in theirs.items()} | optimizer.scalars(step)
+        values |= further(update)
         run(optimizer.records(), values, backend.ops)
         for name, buffer in theirs.items():
             buffer.replace(values[name])
     host = backend.to_numpy
-    for name in ("w", *optimizer.slots):
+    for name in ("w", *optimizer.memory):
         # bound to numbers that change, or called with floats: the same operations, and in compiled loops perhaps not
         np.testing.assert_allclose(host(mine[name].flat), host(theirs[name].flat), rtol=1e-5, atol=1e-6, err_msg=name)
 
@@ -95,7 +119,10 @@ def test_the_gradient_is_clipped_and_else_left_alone(optimizer, backend):
         call()
     after = backend.to_numpy(made["g"].flat)
     limits = optimizer.clip_value, optimizer.clip_norm
-    if limits == (None, None):
+    if optimizer.clip_parameter_norm is not None:
+        for start, stop in LAYOUT.bounds:
+            assert np.linalg.norm(after[start:stop]) <= optimizer.clip_parameter_norm * (1 + 1e-6)
+    elif limits == (None, None):
         np.testing.assert_array_equal(after, before)
     else:
         assert np.abs(after).max() <= (limits[0] or np.inf) * (1 + 1e-6)
@@ -140,10 +167,12 @@ def test_the_update_uses_the_gradient_of_its_own_step(optimizer):
     _, gradients = model.loss_and_gradients(*model.data)
     flat = np.array(model.engine.gradients.flat)
     values: dict[str, Any] = {"w": np.array(model.engine.parameters.flat), "g": flat, **slots, **optimizer.scalars(2)}
+    bounds = model.engine.parameters.layout.bounds
+    values |= {"bounds": bounds, "rates": model.engine._update.array("rates")}
     run(optimizer.records(), values, nnxp.get_backend("numpy", kernels="reference").ops)
     model.train_step(*model.data)
     np.testing.assert_allclose(model.engine.parameters.flat, values["w"], rtol=1e-5, atol=1e-6)
-    assert before.keys() == gradients.keys()
+    assert gradients.keys() == before.keys() - model.engine.frozen
 
 
 def test_the_rate_is_asked_in_every_step():

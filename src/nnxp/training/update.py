@@ -27,7 +27,8 @@ class Update:
         self._optimizer, self._backend, self._ops = optimizer, backend, backend.ops
         self._buffers = {**buffers, **self._further(buffers["w"].layout)}
         self._numbers = {name: Number(value) for name, value in optimizer.varying(0).items()}
-        self._constants = {**optimizer.constants(), "bounds": buffers["w"].layout.bounds}
+        constants = {**optimizer.constants(), "bounds": buffers["w"].layout.bounds}
+        self._constants = {name: value for name, value in constants.items() if name not in self._numbers}
         self._piece = backend.adapter.piece
         self.calls = [
             self._bound(step, scratch) if step.op in self._ops.kernels else self._by_name(step) for step in self.records
