@@ -195,18 +195,32 @@ def test_every_class_of_configuration_comes_back(path, kind):
     assert (back.loss, back.optimizer, back.metrics) == (model.loss, model.optimizer, model.metrics)
 
 
-def test_every_layer_comes_back(path):
-    arguments = {"Dense": (4,), "Dropout": (0.25,), "Sequential": ([ReLU()],)}
-    kinds = [getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "RecordedLayer")]
-    model = nnxp.Model(
-        [kind(*arguments.get(kind.__name__, ())) for kind in kinds], loss=MeanSquaredError(), optimizer=SGD()
-    )
-    model.build((3,))
+IMAGE = (4, 6, 2)
+LAYERS = {
+    "AveragePool2D": (IMAGE, lambda kind: kind((2, 3), strides=(1, 2), padding="same")),
+    "Conv2D": (IMAGE, lambda kind: kind(3, (2, 1), strides=2, padding=(1, 0), bias_regularizer=L2(0.1))),
+    "Dense": ((3,), lambda kind: kind(4)),
+    "Dropout": ((3,), lambda kind: kind(0.25)),
+    "GlobalAveragePool1D": ((3, 2), lambda kind: kind()),
+    "GlobalAveragePool2D": (IMAGE, lambda kind: kind()),
+    "MaxPool2D": (IMAGE, lambda kind: kind(2, padding=1)),
+    "Reshape": ((6,), lambda kind: kind((3, -1))),
+    "Sequential": ((3,), lambda kind: kind([ReLU()])),
+}
+"""What a sample looks like, and how the layer is made, where that is not as for an activation."""
+
+
+@pytest.mark.parametrize("name", [name for name in layers.__all__ if name not in ("Layer", "RecordedLayer")])
+def test_every_layer_comes_back(path, name):
+    shape, make = LAYERS.get(name, ((3,), lambda kind: kind()))
+    model = nnxp.Model([make(getattr(layers, name)), Flatten()], loss=MeanSquaredError(), optimizer=SGD())
+    model.build(shape)
     model.save(path)
     back = nnxp.load(path)
     assert [str(layer) for layer in back.layers] == [str(layer) for layer in model.layers]
     assert str(back.summary()) == str(model.summary())
-    np.testing.assert_array_equal(back.predict(X), model.predict(X))
+    x = np.random.default_rng(0).normal(size=(ROWS, *shape)).astype(np.float32)
+    np.testing.assert_array_equal(back.predict(x), model.predict(x))
 
 
 @pytest.mark.parametrize("name", [n for n in initializers.__all__ if n not in ("Initializer", "fans")])

@@ -9,7 +9,25 @@ import numpy as np
 import pytest
 
 import nnxp
-from nnxp.layers import Dense, Dropout, Flatten, Layer, Linear, ReLU, Sequential, Sigmoid, Softmax, Step, Tanh
+from nnxp.layers import (
+    AveragePool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool1D,
+    GlobalAveragePool2D,
+    Layer,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Step,
+    Tanh,
+)
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
 from nnxp.metrics import RegressionAccuracy
 from nnxp.ops import ELEMENTWISE, VIEWS
@@ -140,6 +158,29 @@ CASES = {
     "aliases in the middle": Case(lambda: [Dense(4), ReLU(), Same(), Tanh(), Same(), Dense(4)], MSE),
     "aliases last": Case(lambda: [Dense(4), ReLU(), Same()], MSE),
     "aliases last of probabilities": Case(lambda: [Dense(4), Tanh(), Dense(4), Sigmoid(), Same()], BCE, "binary"),
+    "images": Case(
+        lambda: [
+            *(Conv2D(3, 3, padding="same", weight_regularizer=L2(0.02)), ReLU(), MaxPool2D()),
+            *(Conv2D(4, 2, bias_regularizer=L1(0.01)), Tanh(), AveragePool2D((1, 2), strides=1, padding="same")),
+            *(Flatten(), Dense(4), Softmax()),
+        ],
+        CCE,
+        "classes",
+        optimizer=Adam(0.05),
+        sample=(5, 4, 2),
+    ),
+    "images from numbers": Case(
+        lambda: [
+            *(Reshape((4, 4, 1)), Conv2D(3, 2, strides=2, padding="same"), MaxPool2D(2, strides=1, padding="same")),
+            *(Conv2D(4, (1, 2), padding=(0, 1)), Sigmoid(), GlobalAveragePool2D()),
+        ],
+        MSE,
+        sample=(16,),
+    ),
+    "images last": Case(lambda: [Conv2D(1, 2), MaxPool2D(), Flatten()], MSE, sample=(5, 5, 2)),
+    "tokens": Case(
+        lambda: [GlobalAveragePool1D(), Dense(6), Reshape((3, -1)), Flatten(), Dense(4)], MSE, sample=(3, 2)
+    ),
     "no parameters": Case(lambda: [Tanh(), Linear()], MSE),
 }
 
