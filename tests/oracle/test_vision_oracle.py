@@ -75,6 +75,7 @@ def test_convolution(padding, backend, random):
         agree(layer, x, peer, backend, random, (window, strides))
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 def test_same_convolution(backend, random):
     """PyTorch has it for strides of 1 alone. An even window: the larger margin is at the end, there as here."""
     x = random.standard_normal((3, 8, 7, 2))
