@@ -35,6 +35,11 @@ def cases():
     like = np.empty_like
     divisor = float(BATCH)
     three = (like(z), None, like(z))
+    # the second convolution and the pooling behind it in a small network for 8x8 digits; same padding
+    images, channels, filters = array(64, 4, 4, 16), array(64, 4, 4, 32), array(3, 3, 16, 32)
+    same, apart = ((1, 1), "same"), ((2, 2), (2, 2), "valid")
+    small = np.maximum.reduce([channels[:, i::2, j::2] for i in (0, 1) for j in (0, 1)])
+    tokens = array(64, 32)
     return {
         "matmul": ((x, w), like(x)),
         "matmul (one term)": ((column, row), np.empty((1000, 64), np.float32)),
@@ -43,6 +48,24 @@ def cases():
         "linear_weight_gradient": ((x, dy), like(w)),
         "linear_input_gradient": ((dy, w), like(x)),
         "linear_input_gradient (one output)": ((column, array(64, 1)), np.empty((1000, 64), np.float32)),
+        "conv2d": ((images, filters, array(32), *same), like(channels)),
+        "conv2d (one channel)": (
+            (array(64, 8, 8, 1), array(3, 3, 1, 16), array(16), *same),
+            np.empty((64, 8, 8, 16), np.float32),
+        ),
+        "conv2d_bias_gradient": ((channels,), np.empty(32, np.float32)),
+        "conv2d_weight_gradient": ((images, channels, (3, 3), *same), like(filters)),
+        "conv2d_input_gradient": ((channels, filters, (4, 4), *same), like(images)),
+        "conv2d_input_gradient (strides)": ((array(64, 2, 2, 32), filters, (4, 4), (2, 2), "same"), like(images)),
+        "max_pool2d": ((channels, *apart), like(small)),
+        "max_pool2d (overlapping)": ((channels, (3, 3), *same), like(channels)),
+        "max_pool2d_backward": ((array(64, 2, 2, 32), channels, small, *apart), like(channels)),
+        "max_pool2d_backward (overlapping)": ((array(64, 4, 4, 32), channels, channels, (3, 3), *same), like(channels)),
+        "average_pool2d": ((channels, *apart), like(small)),
+        "average_pool2d (overlapping)": ((channels, (3, 3), *same), like(channels)),
+        "average_pool2d_backward": ((small, (4, 4), *apart), like(channels)),
+        "global_average_pool": ((channels,), like(tokens)),
+        "global_average_pool_backward": ((tokens, (4, 4)), like(channels)),
         "relu": ((x,), like(x)),
         "relu_backward": ((dy, np.maximum(x, 0)), like(x)),
         "leaky_relu": ((x, 0.01), like(x)),

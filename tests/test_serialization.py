@@ -268,33 +268,31 @@ def doubled_backward(xp, dy, x):
     return 2 * dy
 
 
-IMAGE = (4, 4, 2)
+IMAGE = (4, 6, 2)
 LAYERS = {
-    # what the constructor takes, and the shape of a sample; others take nothing, and three features
-    "AveragePool2D": ((2,), IMAGE),
-    "BatchNorm": ((), IMAGE),
-    "Conv2D": ((3, 2), IMAGE),
-    "Dense": ((4,), (3,)),
-    "Dropout": ((0.25,), (3,)),
-    "ELU": ((0.5,), (3,)),
-    "Embedding": ((5, 2), (3,)),
-    "Flatten": ((), IMAGE),
-    "GlobalAveragePool1D": ((), (4, 2)),
-    "GlobalAveragePool2D": ((), IMAGE),
-    "Lambda": ((doubled, doubled_backward), (3,)),
-    "LeakyReLU": ((0.2,), (3,)),
-    "MaxPool2D": ((2,), IMAGE),
-    "Reshape": (((2, 8, 2),), IMAGE),
-    "Residual": (([ReLU()],), (3,)),
-    "Sequential": (([ReLU()],), (3,)),
+    "AveragePool2D": (IMAGE, lambda kind: kind((2, 3), strides=(1, 2), padding="same")),
+    "BatchNorm": (IMAGE, lambda kind: kind(momentum=0.8)),
+    "Conv2D": (IMAGE, lambda kind: kind(3, (2, 1), strides=2, padding=(1, 0), bias_regularizer=L2(0.1))),
+    "Dense": ((3,), lambda kind: kind(4)),
+    "Dropout": ((3,), lambda kind: kind(0.25)),
+    "ELU": ((3,), lambda kind: kind(0.5)),
+    "Embedding": ((3,), lambda kind: kind(5, 2)),
+    "GlobalAveragePool1D": ((3, 2), lambda kind: kind()),
+    "GlobalAveragePool2D": (IMAGE, lambda kind: kind()),
+    "Lambda": ((3,), lambda kind: kind(doubled, doubled_backward)),
+    "LeakyReLU": ((3,), lambda kind: kind(0.2)),
+    "MaxPool2D": (IMAGE, lambda kind: kind(2, padding=1)),
+    "Reshape": ((6,), lambda kind: kind((3, -1))),
+    "Residual": ((3,), lambda kind: kind([ReLU()])),
+    "Sequential": ((3,), lambda kind: kind([ReLU()])),
 }
+"""What a sample looks like, and how the layer is made, where that is not as for an activation."""
 
 
 @pytest.mark.parametrize("name", [name for name in layers.__all__ if name not in ("Layer", "RecordedLayer")])
 def test_every_layer_comes_back(path, name, random):
-    arguments, shape = LAYERS.get(name, ((), (3,)))
-    layer = getattr(layers, name)(*arguments)
-    model = nnxp.Model([layer], loss=MeanSquaredError(), optimizer=SGD())
+    shape, make = LAYERS.get(name, ((3,), lambda kind: kind()))
+    model = nnxp.Model([make(getattr(layers, name)), Flatten()], loss=MeanSquaredError(), optimizer=SGD())
     model.build(shape)
     model.save(path)
     back = nnxp.load(path, custom_objects={"doubled": doubled, "doubled_backward": doubled_backward})

@@ -7,7 +7,7 @@ import pytest
 
 import nnxp
 from nnxp.errors import ConfigurationError
-from nnxp.layers import Dense, Dropout, Layer, ReLU, Softmax
+from nnxp.layers import Conv2D, Dense, Dropout, Flatten, Layer, ReLU, Softmax
 from nnxp.losses import CategoricalCrossentropy
 from nnxp.ops import NOT_OPS, UPDATES, Ops
 from nnxp.optimizers import SGD, Adam, RandomSearch
@@ -54,6 +54,23 @@ def test_floating_point_operations_and_bytes(backend, batch):
     assert adam.flops >= 14 * PARAMETERS
     gradient = next(op for op in products if op.values.startswith("0.dweights"))
     assert gradient.bytes == 4 * (BATCH * INPUTS + BATCH * HIDDEN + INPUTS * HIDDEN)
+
+
+def test_floating_point_operations_of_a_convolution(backend, array):
+    """By hand: 2·(B·h·w)·(kh·kw·C)·O for its result and for each gradient; that of the first input is not made."""
+    images = array(np.random.default_rng(0).standard_normal((3, 6, 5, 2)))
+    chain = [Conv2D(4, (2, 3), padding="same"), Conv2D(5, 3, strides=2), Flatten(), Dense(CLASSES), Softmax()]
+    model = nnxp.Model(chain, loss=CategoricalCrossentropy(), optimizer=SGD(), backend=backend)
+    profile = model.profile(images, array([0, 1, 2]), seconds=0.02)
+    first, second = 2 * (3 * 6 * 5) * (2 * 3 * 2) * 4, 2 * (3 * 2 * 2) * (3 * 3 * 4) * 5
+    assert [(op.op, op.flops) for op in profile.ops if op.op.startswith("conv2d") and op.op in PRODUCTS] == [
+        ("conv2d", first),
+        ("conv2d", second),
+        ("conv2d_weight_gradient", second),
+        ("conv2d_input_gradient", second),
+        ("conv2d_weight_gradient", first),
+    ]
+    assert all(op.floor > 0 for op in profile.ops if op.op in PRODUCTS)
 
 
 def test_floors_are_of_products_and_updates_alone(backend, batch):

@@ -19,7 +19,7 @@ import pytest
 import nnxp
 from nnxp.backend import _arrays
 from nnxp.errors import BackendError
-from nnxp.layers import Dense, Layer, ReLU, Sigmoid, Softmax, Tanh
+from nnxp.layers import Conv2D, Dense, GlobalAveragePool2D, Layer, MaxPool2D, ReLU, Sigmoid, Softmax, Tanh
 from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
 from nnxp.metrics import RegressionAccuracy
 from nnxp.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
@@ -39,21 +39,25 @@ class Net:
 
     layers: Callable[[], list[Layer]]
     loss: Loss
-    inputs: int
+    inputs: int | tuple[int, ...]
     outputs: int
     optimizer: Optimizer = ADAM
     rows: int = 600
 
+    @property
+    def sample(self) -> tuple[int, ...]:
+        return self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+
     def model(self, *, planned: bool = True, **options: Any) -> nnxp.Model:
         metrics = [RegressionAccuracy(1.0)] if self.loss is SQUARES else ["accuracy"]
         model = nnxp.Model(self.layers(), loss=self.loss, optimizer=self.optimizer, metrics=metrics, **options)
-        model.build((self.inputs,))
+        model.build(self.sample)
         model.engine.planned = planned
         return model
 
     def data(self, rows: int | None = None, *, seed: int = 0, dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:
         random, rows = np.random.default_rng(seed), rows or self.rows
-        x = random.standard_normal((rows, self.inputs)).astype(dtype)
+        x = random.standard_normal((rows, *self.sample)).astype(dtype)
         if self.loss is CLASSES:
             return x, random.integers(0, self.outputs, rows)
         y = random.integers(0, 2, (rows, self.outputs)) if self.loss is BINARY else random.normal(size=(rows, 1))
@@ -79,11 +83,18 @@ NETS = {
     "decaying, averaging": Net(
         lambda: [Dense(64), ReLU(), Dense(3), Softmax()], CLASSES, 2, 3, AdamW(0.01, weight_decay=0.1, ema=0.9)
     ),
+    "images": Net(
+        lambda: [
+            Conv2D(6, 3, padding="same"), ReLU(), MaxPool2D(), Conv2D(8, 2), ReLU(), GlobalAveragePool2D(),
+            Dense(10), Softmax(),
+        ],
+        CLASSES, (8, 8, 1), 10, rows=100,
+    ),
     "limited": Net(lambda: [Dense(64), ReLU(), Dense(3), Softmax()], CLASSES, 2, 3, SGD(0.5, clip_norm=0.5)),
 }  # fmt: skip
 
 nets = pytest.mark.parametrize("net", NETS.values(), ids=list(NETS))
-FEW = ["narrow, penalties", "wide", "regression", "tanh"]
+FEW = ["narrow, penalties", "wide", "regression", "tanh", "images"]
 few_nets = pytest.mark.parametrize("net", [NETS[name] for name in FEW], ids=FEW)
 
 
@@ -274,7 +285,7 @@ def test_evaluation_between_steps(net, kernels):
 
 def spread(x: np.ndarray) -> np.ndarray:
     """The same values with gaps; what stands in the gaps is no number."""
-    wide = np.full((x.shape[0], 2 * x.shape[1] + 3), np.nan, dtype=x.dtype)
+    wide = np.full((x.shape[0], 2 * x.shape[1] + 3, *x.shape[2:]), np.nan, dtype=x.dtype)
     wide[:, 1 : 2 * x.shape[1] : 2] = x
     return wide[:, 1 : 2 * x.shape[1] : 2]
 

@@ -32,9 +32,13 @@ def windows_of(
 ) -> tuple[int, int]:
     """(h, w): how many windows fit on such images; ``name`` is the layer's word for the window."""
     if len(input_shape) != 3:
-        remedy = "; for images without channels use x[..., None]" if len(input_shape) == 2 else ""
+        remedies = {
+            1: "; put Reshape((height, width, channels)) before it",
+            2: "; for images without channels use x[..., None]",
+        }
         raise ShapeError(
-            f"{layer} expected x of shape (batch, height, width, channels), got {batch_of(input_shape)}{remedy}."
+            f"{layer} expected x of shape (batch, height, width, channels), got {batch_of(input_shape)}"
+            f"{remedies.get(len(input_shape), '')}."
         )
     (h, *_), (w, *_) = grid(input_shape[:2], window, strides, padding)
     if h < 1 or w < 1:
