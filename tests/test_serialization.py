@@ -23,6 +23,7 @@ from nnxp.data import Scaling
 from nnxp.errors import ConfigurationError, FileFormatError, FileNotFound, FileNotWritable, NnxpError, NotBuiltError
 from nnxp.layers import Dense, Dropout, Flatten, Layer, ReLU, Sequential, Softmax, Tanh
 from nnxp.losses import CategoricalCrossentropy, MeanSquaredError
+from nnxp.ops.reference.activations import tanh, tanh_backward
 from nnxp.optimizers import SGD, Adam
 from nnxp.regularizers import L1, L1L2, L2
 from nnxp.schedules import InverseTimeDecay, Schedule
@@ -196,14 +197,15 @@ def test_every_class_of_configuration_comes_back(path, kind):
 
 
 def test_every_layer_comes_back(path):
-    arguments = {"Dense": (4,), "Dropout": (0.25,), "Sequential": ([ReLU()],)}
+    pair = (tanh, tanh_backward)
+    arguments = {"Dense": (4,), "Dropout": (0.25,), "Sequential": ([ReLU()],), "Residual": ([ReLU()],), "Lambda": pair}
     kinds = [getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "RecordedLayer")]
     model = nnxp.Model(
         [kind(*arguments.get(kind.__name__, ())) for kind in kinds], loss=MeanSquaredError(), optimizer=SGD()
     )
     model.build((3,))
     model.save(path)
-    back = nnxp.load(path)
+    back = nnxp.load(path, custom_objects={function.__name__: function for function in pair})
     assert [str(layer) for layer in back.layers] == [str(layer) for layer in model.layers]
     assert str(back.summary()) == str(model.summary())
     np.testing.assert_array_equal(back.predict(X), model.predict(X))
