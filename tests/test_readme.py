@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nnxp.cli import main
+from nnxp.errors import GradientError
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -26,15 +27,23 @@ OTHER_MACHINES = 4 / 359
 
 
 def test_the_python_version_gives_what_the_command_gives(capsys):
-    code, _ = CODE
+    code, _, _ = CODE
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert float(re.search(r"'accuracy': ([0-9.]+)", printed)[1]) == pytest.approx(ACCURACY, abs=OTHER_MACHINES)
 
 
+def test_the_mistake_shown_is_caught_in_the_words_shown():
+    _, code, _ = CODE
+    with pytest.raises(GradientError) as caught:
+        exec(compile(code, "README.md", "exec"), {})
+    shown = re.search(r"^GradientError: (.*?)```", TEXT, flags=re.MULTILINE | re.DOTALL)[1]
+    assert str(caught.value) == " ".join(shown.split())
+
+
 def test_a_script_of_the_book_runs_below_the_lines_shown():
-    _, head = CODE
+    _, _, head = CODE
     names: dict[str, object] = {}
     exec(compile(head + BOOK, "README.md", "exec"), names)
     assert names["outputs"].shape == (300, 3)

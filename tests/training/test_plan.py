@@ -23,6 +23,7 @@ from nnxp.layers import (
     GlobalAveragePool2D,
     HardSigmoid,
     HardTanh,
+    Lambda,
     Layer,
     LeakyReLU,
     Linear,
@@ -31,6 +32,7 @@ from nnxp.layers import (
     Mish,
     ReLU,
     Reshape,
+    Residual,
     Sequential,
     Sigmoid,
     SiLU,
@@ -114,6 +116,42 @@ class Case:
 
 def _penalized():
     return Dense(4, weight_regularizer=L2(0.02), bias_regularizer=L1(0.01))
+
+
+def _penalized5():
+    return Dense(5, weight_regularizer=L2(0.02), bias_regularizer=L2(0.02))
+
+
+def sine(xp, x):
+    return xp.sin(x)
+
+
+def sine_backward(xp, dy, x):
+    return dy * xp.cos(x)
+
+
+def doubled(xp, x):
+    return 2 * xp.tanh(x)
+
+
+def doubled_backward(xp, dy, y):
+    return dy * (2 - y * y / 2)
+
+
+def pairs(xp, x):
+    return xp.sum(x * x, axis=-1)
+
+
+def pairs_backward(xp, dy, x):
+    return 2 * x * dy[..., None]
+
+
+def alias(xp, x):
+    return x
+
+
+def alias_backward(xp, dy, x):
+    return dy
 
 
 MSE, MAE = MeanSquaredError(), MeanAbsoluteError()
@@ -207,10 +245,36 @@ CASES = {
     "tokens": Case(
         lambda: [GlobalAveragePool1D(), Dense(6), Reshape((3, -1)), Flatten(), Dense(4)], MSE, sample=(3, 2)
     ),
+    "residual first": Case(lambda: [Residual([Dense(6), ReLU(), Dense(4)]), Dense(4)], MSE, optimizer=Adam(0.05)),
+    "residual in the middle": Case(lambda: [Dense(5), Tanh(), Residual([_penalized5(), ReLU()]), Dense(4)], MSE),
+    "residual last": Case(lambda: [Dense(4), ReLU(), Residual([Dense(4), Tanh()])], MSE),
+    "residual with a head inside": Case(lambda: [Dense(4), Residual([Dense(4), Softmax()]), Softmax()], CCE, "classes"),
+    "residuals in a row": Case(
+        lambda: [Residual(Dense(4)), Residual(Tanh()), Residual(ReLU()), Residual(Linear())], MSE
+    ),
+    "residuals in residuals": Case(
+        lambda: [Residual([Residual([Dense(3), Residual(ReLU()), Dense(4)]), Residual(Tanh())]), Dense(4)], MSE
+    ),
+    "residual with dropout": Case(lambda: [Residual([Dropout(0.3), Dense(4), Residual(Dropout(0.5))]), Dense(4)], MSE),
+    "residual flat": Case(
+        lambda: [Flatten(), Residual([Flatten(), Dense(4), Flatten()]), Dense(4)], MSE, sample=(2, 2)
+    ),
+    "residual begins with own": Case(
+        lambda: [Residual([Scale(), Dense(4)]), Residual([Square(), Dense(4)])], MSE, optimizer=SGD(0.01)
+    ),
+    "residual aliases": Case(lambda: [Residual(Same()), Dense(4), ReLU(), Residual([Same()]), Tanh()], MSE),
+    "residual aliases in dense": Case(lambda: [Dense(4), Residual([Same(), Dense(4), Same()]), Dense(4)], MSE),
+    "lambda first": Case(lambda: [Lambda(sine, sine_backward), Dense(4)], MSE),
+    "lambda in the middle": Case(lambda: [Dense(3), ReLU(), Lambda(sine, sine_backward), Tanh(), Dense(4)], MSE),
+    "lambda last": Case(lambda: [Dense(4), Tanh(), Lambda(doubled, doubled_backward, reads="y")], MSE),
+    "lambda of another shape": Case(lambda: [Lambda(pairs, pairs_backward), Dense(4)], MSE, sample=(2, 3)),
+    "lambda that aliases": Case(lambda: [Dense(4), ReLU(), Lambda(alias, alias_backward), Tanh(), Dense(4)], MSE),
+    "lambda in a residual": Case(lambda: [Residual([Lambda(alias, alias_backward), Dense(4)]), Tanh()], MSE),
     "no parameters": Case(lambda: [Tanh(), Linear()], MSE),
 }
 
-BUILT_IN = [name for name in CASES if "own" not in name and "alias" not in name and "no head" not in name]
+OWN = ("own", "alias", "no head", "lambda", "residual")  # residuals: no kernel adds
+BUILT_IN = [name for name in CASES if not any(word in name for word in OWN)]
 
 
 def data(case, array):
