@@ -136,6 +136,17 @@ def test_parts_make_the_update_of_the_batch(count, reduction, typed_backend):
             np.testing.assert_allclose(found, expected, err_msg=f"{slot} {key}", **close(typed_backend))
 
 
+def test_parts_of_one_size_in_batches_of_several(backend):
+    """Each part counts as a share of its own batch; a batch as small as a part is another thing again."""
+    whole, parted = (build(SGD(0.1, accumulate=count), backend) for count in (1, 3))
+    for seed, rows in enumerate((6, 5, 2, 6, 4, 2)):
+        x, y = batch(backend, rows, seed)
+        losses = [[float(m.loss_and_gradients(x, y)[0]), float(m.train_step(x, y))] for m in (whole, parted)]
+        np.testing.assert_allclose(losses[1], losses[0], **close(backend))
+    for key, expected in whole.state_dict().items():
+        np.testing.assert_allclose(parted.state_dict()[key], expected, err_msg=key, **close(backend))
+
+
 @every
 def test_parts_with_every_optimizer(optimizer, make_backend):
     """In float64, where the backend has it. Lion takes signs and Adadelta begins at √ε: both see rounding no more."""
@@ -574,24 +585,17 @@ def test_what_keeps_the_factor(backend):
     model.engine.restore(kept) if model.backend is backend else None
 
 
-def test_a_factor_that_a_callback_chose_outlives_an_interrupt():
-    """As its choice of an optimizer does."""
+def test_a_factor_that_a_callback_chose_outlives_an_error():
+    """In the next epoch, of which nothing stays; as its choice of an optimizer does."""
 
-    class Halve(Callback):
+    class Lower(Callback):
         def on_epoch_end(self, model, epoch, logs):
-            if epoch == 1:
-                raise KeyboardInterrupt
-            model.learning_rate_factor = 0.5
+            model.learning_rate_factor *= 0.5
 
-    class Late(Callback):
-        def on_epoch_end(self, model, epoch, logs):
-            if epoch == 0:
-                model.learning_rate_factor = 0.5
-
-    model = build(SGD(0.1))
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(*batch(), epochs=3, callbacks=[Late(), Halve()], progress="off")
-    assert model.learning_rate_factor == 0.5
+    model = build(SGD(0.1), layers=lambda: [Dense(CLASSES), Fails(), Softmax()])
+    with pytest.raises(RuntimeError, match="third"):
+        model.fit(*batch(), epochs=5, callbacks=[Lower()], progress="off")
+    assert (model.step, model.learning_rate_factor) == (2, 0.25)
 
 
 @pytest.mark.parametrize("factor", [0, -1, np.nan, "half", None])
