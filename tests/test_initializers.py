@@ -17,6 +17,7 @@ from nnxp.initializers import (
     HeUniform,
     Initializer,
     Normal,
+    Ones,
     Uniform,
     Zeros,
     fans,
@@ -40,7 +41,7 @@ NORMAL = [
     (Normal(2.5), 2.5),
 ]
 DEVIATION = [(initializer, limit / sqrt(3)) for initializer, limit in UNIFORM] + NORMAL
-ALL = [initializer for initializer, _ in DEVIATION] + [Zeros()]
+ALL = [initializer for initializer, _ in DEVIATION] + [Zeros(), Ones()]
 
 
 def draw(initializer: Initializer, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> np.ndarray:
@@ -114,8 +115,9 @@ def test_uniform_in_a_layer(typed_backend):
     assert len(np.unique(state["0.biases"])) > 190
 
 
-def test_zeros():
-    np.testing.assert_array_equal(draw(Zeros(), (2, 3)), np.zeros((2, 3)))
+@pytest.mark.parametrize(("initializer", "value"), [(Zeros(), 0), (Ones(), 1)], ids=str)
+def test_constants(initializer, value):
+    np.testing.assert_array_equal(draw(initializer, (2, 3)), [[value] * 3] * 2)
 
 
 @pytest.mark.parametrize("initializer", ALL, ids=str)
