@@ -302,6 +302,64 @@ def test_every_layer_comes_back(path, name, random):
     np.testing.assert_array_equal(back.predict(x), model.predict(x))
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.BatchNorm(momentum=0.75, epsilon=0.25),
+        layers.LayerNorm(epsilon=0.25),
+        layers.RMSNorm(epsilon=0.25),
+        layers.Embedding(7, 2, weight_initializer=initializers.Normal(0.5)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_arguments_of_a_layer_come_back(path, layer):
+    model = nnxp.Model(
+        [layer, Flatten(), Dense(CLASSES), Softmax()], loss=CategoricalCrossentropy(), optimizer=SGD(0.1)
+    )
+    x = np.array([[0, 6, 6], [1, 2, 3], [4, 5, 0]])
+    x = x if layer.index_limit else x.astype("float32")
+    model.fit(x, [0, 1, 2], progress="off")
+    model.save(path)
+    back = nnxp.load(path)
+    for name in ("momentum", "epsilon", "vocabulary", "size", "weight_initializer"):
+        assert getattr(back.layers[0], name, None) == getattr(layer, name, None)
+    assert_same(back.state_dict(), model.state_dict())
+    np.testing.assert_array_equal(back.predict(x), model.predict(x))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        CategoricalCrossentropy(label_smoothing=0.1, class_weights=[1, 2.5, 0]),
+        CategoricalCrossentropy(from_logits=True, class_weights=np.array([1.0, 2.0, 3.0], dtype="float32")),
+        losses.BinaryCrossentropy(positive_weight=2),
+        losses.BinaryCrossentropy(from_logits=True, positive_weight=(1.0, 2.0, 3.0)),
+        losses.KLDivergence(from_logits=True, reduction="sum"),
+        losses.Huber(delta=0.25),
+    ],
+    ids=str,
+)
+def test_options_of_a_loss_come_back(path, loss):
+    model = nnxp.Model([Dense(CLASSES, input_size=3), Softmax()], loss=loss, optimizer=SGD())
+    model.save(path)
+    back = nnxp.load(path)
+    assert back.loss == loss
+    y = np.eye(3, dtype="float32")
+    assert back.evaluate(y, y) == model.evaluate(y, y)
+
+
+@pytest.mark.parametrize("name", ["running_mean", "running_var"])
+def test_statistics_are_held_against_the_file(path, name):
+    model = nnxp.Model([layers.BatchNorm()], loss=MeanSquaredError(), optimizer=SGD())
+    model.build((3,))
+    configuration, tensors = parts(bytes_of(model))
+    for change in (lambda: tensors.update({f"0.{name}": np.ones(4, np.float32)}), lambda: tensors.pop(f"0.{name}")):
+        change()
+        path.write_bytes(forged(configuration, tensors))
+        with pytest.raises(FileFormatError, match=rf"needs 0\.{name} of shape \(3,\), the file holds"):
+            nnxp.load(path)
+
+
 @pytest.mark.parametrize("name", [n for n in initializers.__all__ if n not in ("Initializer", "fans")])
 @pytest.mark.parametrize("weight_regularizer", [L1(0.1), L1L2(0.1, 0.3)], ids=str)
 def test_every_initializer_and_regularizer_comes_back(path, name, weight_regularizer):

@@ -14,18 +14,22 @@ from nnxp.errors import OrderError
 from nnxp.gradcheck import GradientCheck, check
 from nnxp.layers import (
     AveragePool2D,
+    BatchNorm,
     Conv2D,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAveragePool1D,
     GlobalAveragePool2D,
     Lambda,
+    LayerNorm,
     Linear,
     MaxPool2D,
     ReLU,
     Reshape,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     Softmax,
@@ -131,13 +135,58 @@ def activation(name: str, shape: tuple[int, ...], *numbers: float, reads: str = 
     return Case(f"{name}-{len(shape)}d", lambda random: [size * away(random, *shape)], forward, backward)
 
 
-def loss(name: str, points: Callable[..., list[np.ndarray]], targets: Callable[..., Any], divisor: float) -> Case:
+def loss(
+    name: str, points: Callable[..., list[np.ndarray]], targets: Callable[..., Any], divisor: float, *options: float
+) -> Case:
     return Case(
         f"{name}-{targets.__name__}-{divisor:g}",
         points=points,
         constant=targets,
-        forward=lambda ops, y, p: getattr(ops, name)(p, y, divisor),
-        backward=lambda ops, y, dy, p: (dy * getattr(ops, name + "_backward")(p, y, divisor),),
+        forward=lambda ops, y, p: getattr(ops, name)(p, y, *options, divisor),
+        backward=lambda ops, y, dy, p: (dy * getattr(ops, name + "_backward")(p, y, *options, divisor),),
+    )
+
+
+def weighted_loss(
+    name: str, points: Callable[..., list[np.ndarray]], targets: Callable[..., Any], *options: float
+) -> Case:
+    """Rows, weighted and added up: the gradients by the predictions and by the weights."""
+    return Case(
+        f"{name}-{targets.__name__}-weighted",
+        points=lambda random: [*points(random), random.uniform(0.5, 2.0, 4)],
+        constant=targets,
+        forward=lambda ops, y, p, w: ops.weighted_sum(getattr(ops, name + "_rows")(p, y, *options), w, 3.0),
+        backward=lambda ops, y, dy, p, w: (
+            ops.scale_rows(dy * getattr(ops, name + "_backward")(p, y, *options, 3.0), w),
+            dy * getattr(ops, name + "_rows")(p, y, *options) / 3.0,
+        ),
+    )
+
+
+def normalization(name: str, *shape: int) -> Case:
+    """Of x, scale and, where there is one, offset; for "fixed_norm", mean and variance are given."""
+    size, offsets = shape[-1], 0 if name == "rms_norm" else 1
+
+    def moments(random):
+        return np.stack([random.standard_normal(size), random.uniform(0.5, 2.0, size)])
+
+    def given(constant):
+        return (constant[0, ...], constant[1, ...]) if name == "fixed_norm" else ()
+
+    def backward(ops, constant, dy, x, scale, *offset):
+        made = ops.batch_norm(x, scale, *offset, 0.1)[1:] if name == "batch_norm" else given(constant)
+        return getattr(ops, name + "_backward")(dy, x, *made, scale, 0.1)
+
+    def forward(ops, constant, x, *parameters):
+        y = getattr(ops, name)(x, *given(constant), *parameters, 0.1)
+        return y[0] if name == "batch_norm" else y
+
+    return Case(
+        f"{name}-{len(shape)}d",
+        points=lambda random: [random.standard_normal(s) for s in (shape, *[(size,)] * (1 + offsets))],
+        constant=moments,
+        forward=forward,
+        backward=backward,
     )
 
 
@@ -214,6 +263,34 @@ def near(random):
     return [random.uniform(-1.5, 1.5, (4, 3))]
 
 
+def off_the_margin(random):
+    """Predictions between and outside of the hinges at -1 and 1, none nearer than 0.2."""
+    size = random.choice([0.5, 1.5], (4, 3)) + random.uniform(-0.3, 0.3, (4, 3))
+    return [random.choice([-1.0, 1.0], (4, 3)) * size]
+
+
+def answers(random):
+    return random.integers(0, 2, (4, 3)).astype(float)
+
+
+NEW = [
+    # losses with sample weights: name, predictions, targets, options
+    ("squared_error", near, (distant,), ()),
+    ("absolute_error", near, (distant,), ()),
+    ("categorical_crossentropy", probabilities, (labels, soft), ()),
+    ("categorical_crossentropy_from_logits", logits, (labels, weighted), ()),
+    ("binary_crossentropy", probabilities, (shares,), ()),
+    ("binary_crossentropy_from_logits", logits, (shares,), ()),
+    ("weighted_binary_crossentropy", probabilities, (shares,), (2.5,)),
+    ("weighted_binary_crossentropy_from_logits", logits, (shares, answers), (2.5,)),
+    ("kl_divergence", probabilities, (labels, soft), ()),
+    ("kl_divergence_from_logits", logits, (labels, soft, weighted), ()),
+    ("huber", near, (distant, answers), (0.7,)),
+    ("log_cosh", near, (distant, answers), ()),
+    ("hinge", off_the_margin, (answers,), ()),
+]
+
+
 CASES = [
     *[
         case
@@ -288,6 +365,25 @@ CASES = [
         )
         for targets in kinds
     ],
+    *[
+        loss(name, points, targets, divisor, *options)
+        for divisor in (4.0, 1.0)
+        for name, points, kinds, options in NEW[6:]
+        for targets in kinds
+    ],
+    *[weighted_loss(name, points, kinds[0], *options) for name, points, kinds, options in NEW],
+    *[
+        normalization(name, *shape)
+        for name in ("batch_norm", "fixed_norm", "layer_norm", "rms_norm")
+        for shape in ((4, 3), (2, 3, 3), (2, 2, 1, 3))
+    ],
+    Case(
+        "embedding",
+        points=lambda random: [random.standard_normal((5, 2))],
+        constant=lambda random: np.array([[0, 3, 3], [1, 0, 3]]),  # one index twice in a sample, and two of nobody
+        forward=lambda ops, x, w: ops.embedding(x, w),
+        backward=lambda ops, x, dy, w: (ops.embedding_gradient(dy, x, w),),
+    ),
     penalty("l1"),
     penalty("l2"),
 ]
@@ -327,7 +423,7 @@ def test_every_backward_has_a_case(random):
         points, constant = case.points(random), case.constant(random)
         case.backward(ops, constant, np.ones_like(case.forward(ops, constant, *points)), *points)
     wanted = {name for name in names if name.endswith(("_backward", "_gradient"))}
-    wanted |= {"softmax_categorical_crossentropy", "sigmoid_binary_crossentropy"}
+    wanted |= {"softmax_categorical_crossentropy", "sigmoid_binary_crossentropy", "scale_rows"}
     wanted -= {"step_backward"}  # test_step_is_flat
     assert len(wanted) > 15
     assert wanted <= called
@@ -385,12 +481,21 @@ LAYERS: dict[str, tuple[Callable[[], layers.Layer], tuple[int, ...]]] = {
         ),
         (2, 5, 4, 1),
     ),
+    "BatchNorm": (lambda: BatchNorm(epsilon=0.1), (4, 3)),
+    "BatchNorm of rows": (BatchNorm, (2, 3, 2)),
+    "BatchNorm of an image": (BatchNorm, (1, 2, 3, 2)),
+    "LayerNorm": (LayerNorm, (4, 3)),
+    "LayerNorm of rows": (lambda: LayerNorm(epsilon=0.1), (2, 3, 4)),
+    "LayerNorm of images": (LayerNorm, (2, 2, 1, 3)),
+    "RMSNorm": (RMSNorm, (4, 3)),
+    "RMSNorm of rows": (lambda: RMSNorm(epsilon=0.1), (2, 3, 4)),
+    "RMSNorm of images": (RMSNorm, (2, 2, 1, 3)),
     "Sequential": (
         lambda: Sequential(
             [
                 Flatten(),
                 Sequential([Dense(4), Tanh(), Dropout(0.3)]),
-                Sequential([Sequential([Dense(3), Sigmoid()]), Dense(3), Softmax()]),
+                Sequential([Sequential([Dense(3), Sigmoid(), BatchNorm()]), Dense(3), RMSNorm(), Softmax()]),
             ]
         ),
         (3, 2, 2),
@@ -418,12 +523,72 @@ def test_step_is_flat(backend, random):
     assert [(tensor.error, tensor.note, tensor.left_out) for tensor in result.tensors] == [(0.0, "zero", 0)]
 
 
+@pytest.mark.parametrize("x", [[1, 0, 1], [[2, 2, 0], [1, 2, 2]], [[[4]], [[4]]]], ids=["1d", "2d", "3d"])
+def test_embedding(x, backend, random):
+    """By the weights; indices, repeated in a sample or not, have a gradient of zeros."""
+    weights, indices = random.standard_normal((5, 3)), backend.asarray(np.array(x))
+    layer = Embedding(5, 3)
+    layer.build(tuple(indices.shape[1:]), backend)
+
+    def forward(weights: np.ndarray) -> np.ndarray:
+        layer.weights = weights
+        return backend.to_numpy(layer.forward(indices, training=True))
+
+    upstream = random.standard_normal(forward(weights).shape)
+    (expected,) = numerical_gradients(lambda w: np.sum(upstream * forward(w)), [weights])
+    forward(weights)
+    dx = layer.backward(backend.asarray(upstream))
+    assert_same_gradient(backend.to_numpy(layer.gradients()["weights"]), expected, "weights")
+    assert dx.dtype == backend.dtype
+    np.testing.assert_array_equal(backend.to_numpy(dx), np.zeros(np.shape(x)))
+    with pytest.raises(OrderError, match="call forward"):
+        layer.backward(backend.asarray(upstream))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1, 3), (1, 1, 1, 3)])
+def test_batch_norm_of_one_value_is_flat(shape, backend, random):
+    """A value is its own mean: it has no influence, and only the offset has."""
+    layer = BatchNorm()
+    layer.build(shape[1:], backend)
+    layer.offset = [1.0, 2.0, 3.0]
+    upstream = random.standard_normal(shape)
+    y = layer.forward(backend.asarray(random.standard_normal(shape)), training=True)
+    dx = layer.backward(backend.asarray(upstream))
+    np.testing.assert_array_equal(backend.to_numpy(y).ravel(), [1, 2, 3])
+    np.testing.assert_allclose(backend.to_numpy(dx), np.zeros(shape), rtol=0, atol=1e-12)  # of parts of about 300
+    gradients = {name: backend.to_numpy(a) for name, a in layer.gradients().items()}
+    np.testing.assert_array_equal(gradients["scale"], [0, 0, 0])
+    np.testing.assert_allclose(gradients["offset"], upstream.ravel(), rtol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 3), (2, 2, 1, 3)])
+def test_batch_norm_by_its_running_statistics(shape, backend, random):
+    """Outside of training, with statistics that are not those of a new layer."""
+    points = [random.standard_normal(shape), random.uniform(0.5, 2.0, 3), random.standard_normal(3)]
+    layer = BatchNorm()
+    layer.build(shape[1:], backend)
+    layer.load_buffers(
+        {"running_mean": backend.asarray([3.0, -1.0, 0.5]), "running_var": backend.asarray([4.0, 9, 0.1])}
+    )
+
+    def forward(x: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        layer.scale, layer.offset = scale, offset
+        return backend.to_numpy(layer.forward(backend.asarray(x)))
+
+    upstream = random.standard_normal(shape)
+    expected = numerical_gradients(lambda *arrays: np.sum(upstream * forward(*arrays)), points)
+    forward(*points)
+    gradients = [layer.backward(backend.asarray(upstream)), *layer.gradients().values()]
+    for name, analytic, numerical in zip(("x", "scale", "offset"), gradients, expected, strict=True):
+        assert_same_gradient(backend.to_numpy(analytic), numerical, name)
+
+
 def test_every_layer_has_a_case():
     """A layer that is not here is one whose backward nobody has checked."""
     public = {
         kind.__name__
         for kind in (getattr(layers, name) for name in layers.__all__)
-        if isinstance(kind, type) and kind not in (layers.Layer, layers.RecordedLayer, Step)
+        if isinstance(kind, type) and kind not in (layers.Layer, layers.RecordedLayer, Step, Embedding)
     }
     made = [make() for make, _ in LAYERS.values()]
     assert public <= {type(part).__name__ for layer in made for part in (layer, *(leaf for _, leaf in layer.leaves()))}
@@ -456,16 +621,44 @@ LOSSES = {
         f"cce of logits, {targets.__name__}": (losses.CategoricalCrossentropy, {"from_logits": True}, logits, targets)
         for targets in (labels, one_hot, soft)
     },
+    **{
+        f"{kind}, {what}": (losses.CategoricalCrossentropy, options | {"from_logits": of_logits}, predictions, targets)
+        for kind, of_logits, predictions in (("cce", False, probabilities), ("cce of logits", True, logits))
+        for what, options, targets in (
+            ("smooth", {"label_smoothing": 0.2}, labels),
+            ("class weights", {"class_weights": [0.5, 0.0, 3.0]}, soft),
+            ("both", {"label_smoothing": 0.2, "class_weights": [0.5, 2.0, 3.0]}, labels),
+        )
+    },
+    **{
+        f"kl, {targets.__name__}": (losses.KLDivergence, {"from_logits": of_logits}, predictions, targets)
+        for of_logits, predictions, targets in ((False, probabilities, labels), (True, logits, soft))
+    },
+    "bce, positive": (losses.BinaryCrossentropy, {"positive_weight": 2.5}, probabilities, shares),
+    "bce of logits, positives": (
+        losses.BinaryCrossentropy,
+        {"from_logits": True, "positive_weight": [2.5, 0.0, 1.0]},
+        logits,
+        answers,
+    ),
+    "huber": (losses.Huber, {"delta": 0.7}, near, answers),
+    "log cosh": (losses.LogCosh, {}, near, answers),
+    "hinge": (losses.Hinge, {}, off_the_margin, answers),
 }
 
 
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 0.0, 1.0]], ids=["plain", "weighted"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss(name, reduction, backend, random):
+def test_loss(name, reduction, weights, backend, random):
     make, options, predictions, targets = LOSSES[name]
     loss = make(reduction=reduction, **options)
-    (point,), y = predictions(random), targets(random)
-    assert_says_something(check(loss, point, y, backend=backend, tolerance=TOLERANCE))
+    points, y = predictions(random), backend.asarray(targets(random))
+    gradient = loss.gradient(backend.asarray(points[0]), y, sample_weight=weights)
+    (expected,) = numerical_gradients(lambda p: float(loss.value(backend.asarray(p), y, sample_weight=weights)), points)
+    assert_same_gradient(backend.to_numpy(gradient), expected, name)
+    if weights is None:
+        assert_says_something(check(loss, points[0], y, backend=backend, tolerance=TOLERANCE))
 
 
 @pytest.mark.parametrize("penalty", [regularizers.L1(0.3), regularizers.L2(0.3)], ids=str)

@@ -111,7 +111,9 @@ def surprises(p, y):
 
 def divergences(p, y):
     """Σ y·log(y / p) of each row, over the classes that have a share."""
-    return np.array([sum(s * np.log(s / r) for s, r in zip(t, q, strict=True) if s) for q, t in zip(p, rows_of(y, p))])
+    return np.array(
+        [sum(s * np.log(s / r) for s, r in zip(t, q, strict=True) if s) for q, t in zip(p, rows_of(y, p), strict=True)]
+    )
 
 
 def doubts(p, y, r=1.0):
@@ -196,7 +198,9 @@ def embedding_gradient(dy, x, weights):
 
 def soft_targets(y, weights, smoothing):
     rows = rows_of(y, weights[None])
-    return np.array([[w * ((1 - smoothing) * t + smoothing / len(row)) for w, t in zip(weights, row)] for row in rows])
+    return np.array(
+        [[w * ((1 - smoothing) * t + smoothing / len(row)) for w, t in zip(weights, row, strict=True)] for row in rows]
+    )
 
 
 def dropped(x, rate, stream):
@@ -311,6 +315,10 @@ def put_back(p, size, strides, padding):
 
 NORMALIZED = [(3,), (2, 3), (2, 1, 3)]
 """Shapes of samples, of 2, 3 and 4 axes with the batch's."""
+
+
+NORMALIZED = [(3,), (2, 1, 3)]
+"""Shapes of samples: of features, and of an image."""
 EPSILON = 0.1
 """So large that a batch of one, whose variance is 0, does not magnify roundings."""
 
@@ -523,6 +531,12 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
                 lambda a, targets=targets: (a.rows(4), getattr(a, targets)(4), 3.0),
                 fused_softmax,
             ),
+        )
+    ],
+    *[
+        case
+        for targets in ("labels", "shares")
+        for case in (
             (
                 "categorical_crossentropy_rows",
                 lambda a, targets=targets: (a.share(4), getattr(a, targets)(4)),
@@ -589,42 +603,36 @@ CASES: list[tuple[str, Callable[[Draw], tuple[Any, ...]], Callable[..., Any]]] =
         lambda a: (a.rows(2), a.share(2)),
         lambda z, y: row_sums(doubts(sigmoid(z), y)),
     ),
-    *[
-        case
-        for weight in (lambda a: 2.5, lambda a: 3 * a.positive(2))
-        for case in (
-            (
-                "weighted_binary_crossentropy",
-                lambda a, weight=weight: (a.share(2), a.share(2), weight(a), 4.0),
-                lambda p, y, r, d: doubts(p, y, r).sum() / d,
-            ),
-            (
-                "weighted_binary_crossentropy_backward",
-                lambda a, weight=weight: (a.share(2), a.share(2), weight(a), 4.0),
-                lambda p, y, r, d: ((1 - y) / (1 - p) - r * y / p) / d,
-            ),
-            (
-                "weighted_binary_crossentropy_rows",
-                lambda a, weight=weight: (a.share(2), a.share(2), weight(a)),
-                lambda p, y, r: row_sums(doubts(p, y, r)),
-            ),
-            (
-                "weighted_binary_crossentropy_from_logits",
-                lambda a, weight=weight: (a.rows(2), a.share(2), weight(a), 4.0),
-                lambda z, y, r, d: doubts(sigmoid(z), y, r).sum() / d,
-            ),
-            (
-                "weighted_binary_crossentropy_from_logits_backward",
-                lambda a, weight=weight: (a.rows(2), a.share(2), weight(a), 4.0),
-                lambda z, y, r, d: ((1 - y) * sigmoid(z) - r * y * sigmoid(-z)) / d,
-            ),
-            (
-                "weighted_binary_crossentropy_from_logits_rows",
-                lambda a, weight=weight: (a.rows(2), a.share(2), weight(a)),
-                lambda z, y, r: row_sums(doubts(sigmoid(z), y, r)),
-            ),
-        )
-    ],
+    (
+        "weighted_binary_crossentropy",
+        lambda a: (a.share(2), a.share(2), 3 * a.positive(2), 4.0),
+        lambda p, y, r, d: doubts(p, y, r).sum() / d,
+    ),
+    (
+        "weighted_binary_crossentropy_backward",
+        lambda a: (a.share(2), a.share(2), 3 * a.positive(2), 4.0),
+        lambda p, y, r, d: ((1 - y) / (1 - p) - r * y / p) / d,
+    ),
+    (
+        "weighted_binary_crossentropy_rows",
+        lambda a: (a.share(2), a.share(2), 3 * a.positive(2)),
+        lambda p, y, r: row_sums(doubts(p, y, r)),
+    ),
+    (
+        "weighted_binary_crossentropy_from_logits",
+        lambda a: (a.rows(2), a.share(2), 3 * a.positive(2), 4.0),
+        lambda z, y, r, d: doubts(sigmoid(z), y, r).sum() / d,
+    ),
+    (
+        "weighted_binary_crossentropy_from_logits_backward",
+        lambda a: (a.rows(2), a.share(2), 3 * a.positive(2), 4.0),
+        lambda z, y, r, d: ((1 - y) * sigmoid(z) - r * y * sigmoid(-z)) / d,
+    ),
+    (
+        "weighted_binary_crossentropy_from_logits_rows",
+        lambda a: (a.rows(2), a.share(2), 3 * a.positive(2)),
+        lambda z, y, r: row_sums(doubts(sigmoid(z), y, r)),
+    ),
     ("squared_error_rows", lambda a: (a.rows(2), a.rows(2)), lambda p, y: row_sums((p - y) ** 2)),
     ("squared_error_rows", lambda a: (a.rows(2, 2), a.rows(2, 2)), lambda p, y: row_sums((p - y) ** 2)),
     ("squared_error_rows", lambda a: (a.rows(), a.rows()), lambda p, y: (p - y) ** 2),
@@ -926,6 +934,155 @@ def test_confident_mistakes_are_clipped(op, p, y, slope, typed_backend):
 
 
 @pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh", "softmax"])  # the others: test_activations
+def test_small_log_cosh_keeps_its_digits(typed_backend):
+    """e²/2 near the target: |e| + log(1 + e^(-2|e|)) - log 2 alone would have rounded it away, or below 0."""
+    backend = typed_backend
+    for e in (0.9, 1e-2, 1e-4, 1e-9, 1e-15):
+        p = put(backend, np.array([[e, -e]]))
+        loss = float(backend.ops.log_cosh(p, put(backend, np.zeros((1, 2))), 2.0))
+        e = float(p[0, 0])
+        wanted = e**2 / 2 - e**4 / 12 if e < 0.1 else np.log(np.cosh(e))
+        assert loss == pytest.approx(wanted, rel=ROUNDINGS * eps(backend))
+
+
+def extreme(backend):
+    """The largest numbers of which a few can be added, the smallest ones, and infinite ones; of both signs."""
+    info = backend.xp.finfo(backend.dtype)
+    sizes = [np.inf, float(info.max) / 8, 1e30, 1.0, float(info.smallest_normal) / 4, 0.0]
+    return np.array([[size, -size] for size in sizes])
+
+
+def value_and_gradient(backend, op, *arguments):
+    """On the backend, without warnings of overflow; D is 1."""
+    arguments = [put(backend, a) for a in arguments]
+    with backend.quiet():
+        value = float(getattr(backend.ops, op)(*arguments, 1.0))
+        (rows,) = as_tuple(getattr(backend.ops, op + "_rows")(*arguments))
+        gradient = getattr(backend.ops, op + "_backward")(*arguments, 1.0)
+        assert float(backend.xp.sum(rows)) == pytest.approx(value, rel=ROUNDINGS * eps(backend))
+    return value, backend.to_numpy(rows), backend.to_numpy(gradient)
+
+
+class TestExtremes:
+    """Nothing is NaN where the mathematics has a limit."""
+
+    @pytest.mark.parametrize("op", ["squared_error", "absolute_error", "huber", "log_cosh"])
+    def test_errors(self, op, typed_backend):
+        """Squares overflow to infinity; the others are finite wherever the error is."""
+        backend, options = typed_backend, (0.5,) if op == "huber" else ()
+        p = extreme(backend)
+        y = np.zeros_like(p)
+        _, rows, gradient = value_and_gradient(backend, op, p, y, *options)
+        size = on_grid(backend, np.abs(p[:, 0]))
+        tiny = size < 1e-30
+        assert rows[0] == np.inf
+        assert np.isfinite(rows[1:]).all() == (op != "squared_error")
+        np.testing.assert_array_equal(rows[tiny] <= 2 * size[tiny], True)
+        slope = {"squared_error": 2 * size, "absolute_error": np.sign(size), "huber": np.minimum(size, 0.5)}
+        expected = slope.get(op, np.tanh(size))
+        for column, sign in ((0, 1), (1, -1)):
+            np.testing.assert_allclose(gradient[:, column], sign * expected, rtol=ROUNDINGS * eps(backend), atol=1e-37)
+
+    def test_hinge(self, typed_backend):
+        backend = typed_backend
+        p = extreme(backend)
+        y = np.tile([1.0, 0.0], (len(p), 1))  # all right, as long as p is above its margin
+        _, rows, gradient = value_and_gradient(backend, "hinge", p, y)
+        np.testing.assert_array_equal(rows, [0, 0, 0, 0, 2, 2])
+        np.testing.assert_array_equal(gradient, np.outer([0, 0, 0, 0, 1, 1], [-1, 1]))
+        value, rows, gradient = value_and_gradient(backend, "hinge", p, 1 - y)
+        assert rows[0] == value == np.inf
+        assert np.isfinite(rows[1:]).all()
+        np.testing.assert_array_equal(gradient, np.tile([1, -1], (len(p), 1)))
+
+    @pytest.mark.parametrize("op", ["binary_crossentropy", "weighted_binary_crossentropy"])
+    def test_yes_or_no(self, op, typed_backend):
+        """The weighted one stands even infinite logits: what is certain and right costs nothing."""
+        backend = typed_backend
+        options = (np.array([3.0, 3.0]),) if op.startswith("weighted") else ()
+        r = 3 if options else 1
+        z = extreme(backend)[0 if options else 1 :]
+        right = np.tile([1.0, 0.0], (len(z), 1))
+        least = 4 * float(backend.xp.finfo(backend.dtype).smallest_normal)
+        for y, certain in ((right, True), (1 - right, False)):
+            _, rows, gradient = value_and_gradient(backend, op + "_from_logits", z, y, *options)
+            size = on_grid(backend, np.abs(z[:, 0]))
+            with np.errstate(over="ignore"):
+                slope = 1 / (1 + np.exp(size if certain else -size))
+                expected = (1 + r) * ((0 if certain else size) + np.log1p(np.exp(-size)))
+            np.testing.assert_allclose(rows, expected, rtol=ROUNDINGS * eps(backend))
+            signs = [-r, 1] if certain else [1, -r]
+            np.testing.assert_allclose(
+                gradient, np.outer(slope, signs), rtol=ROUNDINGS * eps(backend), atol=max(least, eps(backend))
+            )
+
+    @pytest.mark.parametrize("op", ["categorical_crossentropy_from_logits", "kl_divergence_from_logits"])
+    @pytest.mark.parametrize("soft", [False, True])
+    def test_one_of_several(self, op, soft, typed_backend):
+        """A certain class that is right costs nothing, and a class that is ruled out, by -∞ too, costs nothing."""
+        backend = typed_backend
+        big = float(backend.xp.finfo(backend.dtype).max) / 8
+        z = np.array([[big, -big, 0.0], [-np.inf, 1e-40, -1e-40], [1e30, 0.0, -1e30], [0.0, 0.0, -np.inf]])
+        share = [[1.0, 0.0, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]
+        y = np.array(share) if soft else np.array([0, 1, 0, 1])
+        _, rows, gradient = value_and_gradient(backend, op, z, y)
+        entropy = np.array([0, np.log(2), 0, np.log(2)]) * (soft and op.startswith("kl"))
+        np.testing.assert_allclose(
+            rows, np.array([0, np.log(2), 0, np.log(2)]) - entropy, atol=ROUNDINGS * eps(backend)
+        )
+        p = np.array([[1, 0, 0], [0, 0.5, 0.5], [1, 0, 0], [0.5, 0.5, 0]])
+        t = y if soft else np.eye(3)[y]
+        np.testing.assert_allclose(gradient, p - t, rtol=0, atol=ROUNDINGS * eps(backend))
+        wrong, _, gradient = value_and_gradient(backend, op, z[2:3], np.array([1]))
+        assert wrong == pytest.approx(1e30)
+        np.testing.assert_array_equal(gradient, [[1, -1, 0]])
+
+    @pytest.mark.parametrize(
+        "op",
+        [
+            "binary_crossentropy",
+            "weighted_binary_crossentropy",
+            "categorical_crossentropy",
+            "kl_divergence",
+        ],
+    )
+    def test_probabilities_of_0_and_1(self, op, typed_backend):
+        """They are clipped, in the value and in the gradient."""
+        p = np.array([[0.0, 1.0], [1.0, 0.0], [1e-40, 1.0]])
+        options = (2.0,) if op.startswith("weighted") else ()
+        for y in (np.array([[0.0, 1.0]] * 3), np.array([[1.0, 0.0]] * 3), np.array([[0.5, 0.5]] * 3)):
+            value, rows, gradient = value_and_gradient(typed_backend, op, p, y, *options)
+            assert np.isfinite(rows).all()
+            assert 0 < value < 3 * 4 * 16.2
+            assert np.isfinite(gradient).all()
+
+    @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+    def test_a_weight_of_0_leaves_out_whatever_there_is(self, bad, typed_backend):
+        backend = typed_backend
+        rows, dp = np.array([1.0, bad, 2.0]), np.array([[1.0, -1.0], [bad, 3.0], [2.0, bad]])
+        weights = put(backend, np.array([0.5, 0.0, 0.0]))
+        total = backend.ops.weighted_sum(put(backend, np.array([1.0, bad, bad])), weights, 1.0)
+        assert float(total) == 0.5
+        scaled = backend.to_numpy(backend.ops.scale_rows(put(backend, dp), weights))
+        np.testing.assert_array_equal(scaled, [[0.5, -0.5], [0, 0], [0, 0]])
+        assert not np.isfinite(float(backend.ops.weighted_sum(put(backend, rows), put(backend, np.ones(3)), 1.0)))
+
+    @pytest.mark.parametrize("op", ["batch_norm", "layer_norm", "rms_norm"])
+    def test_normalization(self, op, typed_backend):
+        """Equal, huge and tiny values: squares that overflow make zeros, not NaN, forward and backward."""
+        backend, size = typed_backend, np.sqrt(float(typed_backend.xp.finfo(typed_backend.dtype).max)) * 8
+        ops, offset = backend.ops, () if op == "rms_norm" else (put(backend, np.zeros(3)),)
+        scale = put(backend, np.ones(3))
+        for x in (np.full((4, 3), 1e-3), np.zeros((4, 3)), 1e-30 * extreme(backend)[2:5].T, np.eye(4)[:, :3] * size):
+            x = put(backend, x)
+            with backend.quiet():
+                y, *moments = as_tuple(getattr(ops, op)(x, scale, *offset, 1e-5))
+                results = getattr(ops, op + "_backward")(y + 1, x, *moments, scale, 1e-5)
+            for result in (y, *results):
+                assert np.isfinite(backend.to_numpy(result)).all()
+
+
+@pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh", "softmax"])
 def test_nan_is_not_hidden(op, typed_backend):
     x = put(typed_backend, np.array([[np.nan, 1.0]]))
     assert np.isnan(typed_backend.to_numpy(getattr(typed_backend.ops, op)(x))[0, 0])

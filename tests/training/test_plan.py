@@ -14,9 +14,11 @@ from nnxp.layers import (
     GELU,
     SELU,
     AveragePool2D,
+    BatchNorm,
     Conv2D,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GELUTanh,
     GlobalAveragePool1D,
@@ -25,6 +27,7 @@ from nnxp.layers import (
     HardTanh,
     Lambda,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Linear,
     LogSoftmax,
@@ -33,6 +36,7 @@ from nnxp.layers import (
     ReLU,
     Reshape,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     SiLU,
@@ -42,7 +46,16 @@ from nnxp.layers import (
     Step,
     Tanh,
 )
-from nnxp.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError
+from nnxp.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanSquaredError,
+)
 from nnxp.metrics import RegressionAccuracy
 from nnxp.ops import ELEMENTWISE, VIEWS
 from nnxp.ops.record import Record
@@ -112,6 +125,8 @@ class Case:
     targets: str = "real"
     optimizer: object = SGD(0.1)
     sample: tuple = (INPUTS,)
+    indices: int = 0
+    """Where features are indices: how many."""
 
 
 def _penalized():
@@ -271,6 +286,45 @@ CASES = {
     "lambda that aliases": Case(lambda: [Dense(4), ReLU(), Lambda(alias, alias_backward), Tanh(), Dense(4)], MSE),
     "lambda in a residual": Case(lambda: [Residual([Lambda(alias, alias_backward), Dense(4)]), Tanh()], MSE),
     "no parameters": Case(lambda: [Tanh(), Linear()], MSE),
+    # by SGD: biases in front of a normalization have a gradient of roundings alone, which Adam makes large
+    "batch norm": Case(lambda: [BatchNorm(), Dense(5), BatchNorm(momentum=0.5), Tanh(), Dense(4), BatchNorm()], MSE),
+    "batch norm of images": Case(lambda: [BatchNorm(), Flatten(), Dense(4), BatchNorm()], MSE, sample=(2, 1, 2)),
+    "row norms": Case(
+        lambda: [RMSNorm(), Dense(5), LayerNorm(), Tanh(), Dense(4), Sequential([RMSNorm(), LayerNorm()])], MSE
+    ),
+    "row norms of images": Case(lambda: [LayerNorm(), RMSNorm(), Flatten(), Dense(4)], MSE, sample=(2, 1, 2)),
+    "embedding": Case(
+        lambda: [Embedding(6, 2), Flatten(), Dense(4), Softmax()], CCE, "classes", Adam(0.05), sample=(3,), indices=6
+    ),
+    "embedding nested": Case(
+        lambda: [Sequential([Embedding(6, 4), LayerNorm()]), Flatten(), Dense(4)], MSE, sample=(1,), indices=6
+    ),
+    "smooth softmax head": Case(
+        lambda: [Dense(4), ReLU(), Dense(4), Softmax()], CategoricalCrossentropy(label_smoothing=0.1), "classes"
+    ),
+    "class weights": Case(
+        lambda: [Dense(4), Softmax()],
+        CategoricalCrossentropy(class_weights=[1, 2, 0, 0.5], reduction="sum"),
+        "probabilities",
+    ),
+    "class weights no head": Case(
+        lambda: [Dense(4), Softmax(), Same()], CategoricalCrossentropy(class_weights=[1, 2, 0, 0.5]), "classes"
+    ),
+    "divergence": Case(lambda: [Dense(4), Softmax()], KLDivergence(), "probabilities"),
+    "divergence of logits": Case(lambda: [Dense(4), Tanh()], KLDivergence(from_logits=True), "classes"),
+    "divergence no head": Case(lambda: [Dense(4), Softmax(), Same()], KLDivergence(), "classes"),
+    "positive weights": Case(
+        lambda: [Dense(4), Sigmoid()], BinaryCrossentropy(positive_weight=[1, 2, 0, 0.5]), "binary"
+    ),
+    "positive weight no head": Case(
+        lambda: [Dense(4), Sigmoid(), Same()], BinaryCrossentropy(positive_weight=2.5), "binary"
+    ),
+    "positive weight of logits": Case(
+        lambda: [Dense(4)], BinaryCrossentropy(from_logits=True, positive_weight=2.5), "binary"
+    ),
+    "huber": Case(lambda: [Dense(4), Tanh(), Dense(4)], Huber(delta=0.5)),
+    "log cosh": Case(lambda: [Dense(4), Tanh(), Dense(4)], LogCosh(reduction="sum"), optimizer=SGD(0.02)),
+    "hinge": Case(lambda: [Dense(4), Tanh(), Dense(4)], Hinge(), "binary"),
 }
 
 OWN = ("own", "alias", "no head", "lambda", "residual")  # residuals: no kernel adds
@@ -280,7 +334,8 @@ BUILT_IN = [name for name in CASES if not any(word in name for word in OWN)]
 def data(case, array):
     """Features and targets of a case; read-only on NumPy."""
     random = np.random.default_rng(7)
-    x = random.normal(size=(ROWS, *case.sample))
+    shape = (ROWS, *case.sample)
+    x = random.integers(0, case.indices, shape) if case.indices else random.normal(size=shape)
     targets = {
         "real": random.normal(size=(ROWS, OUTPUTS)),
         "classes": np.array([0, 3, 1, 2, 3, 0]),
