@@ -15,7 +15,7 @@ from nnxp.ops.record import run
 from nnxp.optimizers import GradientOptimizer, Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
 from nnxp.training.plan import Plan
-from nnxp.training.program import Mode, write
+from nnxp.training.program import Mode, Network, write
 from nnxp.training.update import Update
 
 __all__ = ["Engine", "Snapshot"]
@@ -112,6 +112,10 @@ class Engine:
         """Whether a training plan for arrays like these is there already."""
         return (TRAIN if self.optimizer.needs_gradient else TRY, x.shape, y.shape) in self._plans
 
+    def network(self, mode: Mode, *, fused: bool) -> Network:
+        """The program of a mode."""
+        return write(self.root, self.loss, mode, fused=fused)
+
     def plan(self, mode: Mode, x: Array, y: Array) -> Plan:
         """The plan of a mode for arrays of these shapes."""
         return self._find((mode, x.shape, y.shape), x)
@@ -122,7 +126,7 @@ class Engine:
         if plan is None:
             mode: Mode = key[0]
             plan = Plan(
-                write(self.root, self.loss, mode, fused=self.planned),
+                self.network(mode, fused=self.planned),
                 self.backend,
                 self.parameters,
                 self.gradients,
@@ -171,6 +175,11 @@ class Engine:
         """Where arrays are immutable, an update makes new ones: layers that hold them by themselves must be told."""
         if not self.backend.writable:
             self._hand_out([(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)])
+
+    @property
+    def update(self) -> Update:
+        """The optimizer's records, bound to the arena."""
+        return self._update
 
     @property
     def optimizer_start(self) -> int:
