@@ -280,4 +280,3 @@ BOUNDS: dict[str, Bound] = {
     "tolerance_matches": _EXACT,
 }
 """The bound of each op of the table."""
-

@@ -20,7 +20,7 @@ __all__ = ["compare"]
 
 _JOLTED = 2
 _CHAOS = 0.01
-"""From where on the yardstick is said to be chaotic."""
+"""Where the yardstick is longer, every path is as good as another."""
 
 ModelFactory = Callable[[Backend], Model]
 
@@ -102,14 +102,19 @@ class _Run:
         """One update: op by op from the standard's state, then everybody on their own."""
         for found in self._walk.step(State.of(self._models[0]), *self._batches.of(self._probes[0], step)):
             self.tallies[found.backend].add(found)
+        standard = self._train(self._models[0], step)
+        if self.chaotic_from is None:
+            self._measure(step, standard)
+
+    def _measure(self, step: int, standard: Arrays) -> None:
+        """Let the others make the same step, and compare while there is something to compare with."""
+        self.yardstick.look(standard)
         for number, model in enumerate(self._jolted):
             jolt(model, number)
-        standard = self._train(self._models[0], step)
-        self.yardstick.look(standard)
-        for model in self._jolted:
             self.yardstick.widen(standard, self._train(model, step))
-        if self.chaotic_from is None and self.yardstick.parameters > _CHAOS:
+        if self.yardstick.parameters > _CHAOS:
             self.chaotic_from = step + 1
+            return
         for path, model in zip(self.paths, self._models[1:], strict=True):
             path.add(step + 1, standard, self._train(model, step), self.yardstick)
 

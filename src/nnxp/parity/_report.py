@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
+from typing import Any
 
 __all__ = ["Comparison", "OpParity", "Parity", "ValueParity"]
 
 _FAR = 1e6
+_OP_HEADER = ("op by op, from equal inputs", "results", "ULP", "share of allowed", "worst in")
+_VALUE_HEADER = ("step by step, on its own path", "difference", "relative", "ULP", "share of yardstick", "worst after")
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Parity:
     yardstick: float
     """How far rounding alone led in the end, in units of the parameters' size."""
     chaotic_from: int | None
-    """The step from which on that was more than 1 %."""
+    """The step from which on that was more than 1 %, so that paths were compared no longer."""
     comparisons: tuple[Comparison, ...]
 
     @property
@@ -98,7 +101,7 @@ class Parity:
     @property
     def verdicts(self) -> tuple[str, ...]:
         """A line for each backend."""
-        return tuple(_verdict(self.standard, comparison, self.steps) for comparison in self.comparisons)
+        return tuple(_verdict(self, comparison) for comparison in self.comparisons)
 
     @property
     def tables(self) -> str:
@@ -109,7 +112,7 @@ class Parity:
         """The same for a program to read; what is not finite is null."""
         return json.dumps(self.as_dict())
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """The same as plain data."""
         plain = _plain(asdict(self))
         for entry, comparison, verdict in zip(plain["comparisons"], self.comparisons, self.verdicts, strict=True):
@@ -122,13 +125,12 @@ class Parity:
     def _table(self, of: Comparison) -> Iterator[str]:
         yield f"{of.backend} ({of.device}) beside {self.standard} ({self.device}), {self.dtype}"
         yield ""
-        header = ("op by op, from equal inputs", "results", "ULP", "share of allowed", "worst in")
-        yield from _aligned([header, *map(_op_cells, of.ops)])
+        yield from _aligned([_OP_HEADER, *map(_op_cells, of.ops)])
         yield ""
-        header = ("step by step, on its own path", "difference", "relative", "ULP", "share of yardstick", "worst after")
-        yield from _aligned([header, *map(_value_cells, of.values)])
+        yield from _aligned([_VALUE_HEADER, *map(_value_cells, of.values)])
         if self.chaotic_from is not None:
-            yield f"From step {self.chaotic_from} on, rounding alone moves this training's parameters by more than 1 %."
+            where = f"From step {self.chaotic_from} on"
+            yield f"{where}, rounding alone moves the parameters by more than 1 %: paths are compared up to there."
 
 
 def _op_cells(row: OpParity) -> tuple[str, ...]:
@@ -159,15 +161,20 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
             yield "-" * (sum(widths) + 2 * last)
 
 
-def _verdict(standard: str, of: Comparison, steps: int) -> str:
+def _verdict(result: Parity, of: Comparison) -> str:
+    who = f"{of.backend} parts from {result.standard}"
     if of.first_op is not None:
-        return f"{of.backend} parts from {standard} {_op_place(of.first_op)}"
+        return f"{who} {_op_place(of.first_op)}"
     if of.first_value is not None:
-        return f"{of.backend} parts from {standard} {_value_place(of.first_value)}"
-    op, value = of.worst_op, of.worst_value
+        return f"{who} {_value_place(of.first_value)}"
+    op, value, same = of.worst_op, of.worst_value, f"{of.backend} is the same as {result.standard}"
+    steps = result.steps if result.chaotic_from is None else result.chaotic_from - 1
+    count = f"{steps} step{'s' * (steps != 1)}"
+    if not op.share and not value.share:
+        return f"{same}, to the last bit of {count}."
     return (
-        f"{of.backend} is the same as {standard}: op by op within {op.share:.2f} of what rounding allows ({op.op}), "
-        f"after {steps} step{'s' * (steps > 1)} within {value.share:.2f} of the yardstick ({value.value})."
+        f"{same}: op by op within {op.share:.2f} of what rounding allows ({op.op}), after {count} within "
+        f"{value.share:.2f} of the yardstick ({value.value})."
     )
 
 
@@ -184,7 +191,9 @@ def _op_place(row: OpParity) -> str:
 
 def _value_place(row: ValueParity) -> str:
     if not row.step:
-        return f"before the first step: the initial {row.value} differ by {row.absolute:.2g}; set a seed in the factory."
+        return (
+            f"before the first step: the initial {row.value} differ by {row.absolute:.2g}; set a seed in the factory."
+        )
     return (
         f"in step {row.step}, op by op they are the same: {row.value} differs by {row.absolute:.2g}, "
         f"{_times(row.share)} the yardstick; look at how the backend keeps its state."
@@ -195,7 +204,7 @@ def _times(share: float) -> str:
     return f"{share:.3g} times" if share < _FAR else "far beyond"
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     """JSON has no infinity and no NaN."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
