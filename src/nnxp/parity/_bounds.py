@@ -8,7 +8,7 @@ Sums are bounded by the sum of their terms' magnitudes (Higham, *Accuracy and St
 ed., 2002, chapters 3 and 4), in any order, with or without fused multiply-add.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from nnxp._types import Array
 from nnxp.ops.reference.losses import CLIP
 
-__all__ = ["BOUNDS", "Bound", "bound_of"]
+__all__ = ["BOUNDS", "Bound", "allowed", "bound_of"]
 
 _FUNCTION = 8
 """Roundings of an exponential, a logarithm, a tanh: 4 ULP. CUDA's are within 2, NumPy's in float32 within 3.83."""
@@ -32,9 +32,9 @@ _OTHER = 256
 
 @dataclass(frozen=True)
 class Bound:
-    """``allowed(results, *inputs)`` gives n·M for each result; where it is ``relative``, M is the result itself."""
+    """``roundings(results, *inputs)`` gives n·M for each result; where it is ``relative``, M is the result itself."""
 
-    allowed: Callable[..., tuple[Array, ...]]
+    roundings: Callable[..., tuple[Array, ...]]
     relative: bool = False
 
 
@@ -42,6 +42,26 @@ def bound_of(op: str) -> Bound:
     """The bound of an op by its name in the table; one that has none, such as a user's own layer, gets 256 roundings of
     its largest result."""
     return BOUNDS.get(op, _LARGEST)
+
+
+def allowed(op: str, results: Sequence[Array], inputs: Sequence[Any]) -> tuple[Array, ...]:
+    """For each result of an op on these inputs, how far another one may be away, element by element.
+
+    0 for what is no floating number. All arrays are host arrays.
+    """
+    with np.errstate(all="ignore"):  # of a run that diverges
+        limits = bound_of(op).roundings(tuple(map(_wide, results)), *map(_wide, inputs))
+    return tuple(_in_its_unit(limit, result.dtype) for limit, result in zip(limits, results, strict=True))
+
+
+def _wide(value: Any) -> Any:
+    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+
+def _in_its_unit(roundings: Array, dtype: Any) -> Array:
+    if dtype.kind != "f":
+        return np.zeros_like(roundings, dtype=np.float64)
+    return float(np.finfo(dtype).eps) * roundings
 
 
 def _largest(results: Any, *inputs: Any) -> tuple[Array, ...]:

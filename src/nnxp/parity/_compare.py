@@ -10,15 +10,17 @@ from nnxp._types import Array, Arrays
 from nnxp.backend import Backend, get_backend, to_host
 from nnxp.errors import ConfigurationError
 from nnxp.parity._measure import Difference
-from nnxp.parity._paths import LOSS, Path, Yardstick, jolt
+from nnxp.parity._paths import LOSS, Path, Yardstick
 from nnxp.parity._report import Comparison, OpParity, Parity
-from nnxp.parity._walk import Found, State, Walk
+from nnxp.parity._walk import Found, State, Walk, jolted_step
 from nnxp.training import Model
 from nnxp.training.door import convert_features
 
 __all__ = ["compare"]
 
 _JOLTED = 2
+_JOLT = 1 / 8
+"""The share of what rounding allows that it has in practice: a sum of K terms then errs by √K roundings."""
 _CHAOS = 0.01
 """Where the yardstick is longer, every path is as good as another."""
 
@@ -110,13 +112,19 @@ class _Run:
         """Let the others make the same step, and compare while there is something to compare with."""
         self.yardstick.look(standard)
         for number, model in enumerate(self._jolted):
-            jolt(model, number)
-            self.yardstick.widen(standard, self._train(model, step))
+            self.yardstick.widen(standard, self._jolted_step(model, number, step))
         if self.yardstick.parameters > _CHAOS:
             self.chaotic_from = step + 1
             return
         for path, model in zip(self.paths, self._models[1:], strict=True):
             path.add(step + 1, standard, self._train(model, step), self.yardstick)
+
+    def _jolted_step(self, model: Model, number: int, step: int) -> Arrays:
+        """The same with jolts; what takes its choices by comparing losses is not jolted."""
+        if not model.optimizer.needs_gradient:
+            return self._train(model, step)
+        loss = jolted_step(model, *self._batches.of(model, step), number=number, share=_JOLT)
+        return {LOSS: loss, **model.state_dict()}
 
     def _train(self, model: Model, step: int) -> Arrays:
         """One update; its loss and the new parameters, on the host."""

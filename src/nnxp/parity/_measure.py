@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from nnxp.parity._bounds import bound_of
 __all__ = ["Difference", "distance", "in_ulp", "measure"]
 
 _UNDERFLOW = 64
-"""Smallest normal numbers that results may always differ by: some libraries round smaller ones to zero."""
+"""Smallest normal numbers that results may always differ by: some libraries round what is smaller to zero."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +32,22 @@ class Difference:
 
 
 def measure(
-    op: str, inputs: Sequence[Any], standard: Sequence[Array], found: Sequence[Array]
+    op: str, standard: Sequence[Array], found: Sequence[Array], limits: Sequence[Array]
 ) -> tuple[Difference, ...]:
-    """One difference for each result of an op that was run twice on these inputs. All arrays are host arrays.
+    """One difference for each result of an op that was run twice; ``limits`` are what `allowed` gave for it.
 
-    >>> x, right, wrong = np.asarray([1.0, 2.0]), np.tanh([1.0, 2.0]), np.tanh([1.0, 2.0 + 1e-15])
-    >>> [round(d.share, 3) for d in measure("tanh", [x], [right], [right])]
-    [0.0]
-    >>> [d.share > 1 for d in measure("tanh", [x], [right], [1.001 * right])]
-    [True]
+    >>> from nnxp.parity import allowed
+    >>> x = np.asarray([1.0, 2.0])
+    >>> limits = allowed("tanh", [np.tanh(x)], [x])
+    >>> for factor in (1, 1 + 4e-16, 1.001):
+    ...     (difference,) = measure("tanh", [np.tanh(x)], [factor * np.tanh(x)], limits)
+    ...     print(difference.ulp, difference.share < 1)
+    0.0 True
+    2.0 True
+    8680208546817.0 False
     """
-    bound = bound_of(op)
-    with np.errstate(all="ignore"):  # of a run that diverges
-        allowed = bound.allowed(tuple(map(_wide, standard)), *map(_wide, inputs))
-        return tuple(
-            _difference(a, b, n, relative=bound.relative) for a, b, n in zip(standard, found, allowed, strict=True)
-        )
+    relative = bound_of(op).relative
+    return tuple(_difference(a, b, n, relative=relative) for a, b, n in zip(standard, found, limits, strict=True))
 
 
 def in_ulp(a: Array, b: Array) -> Array:
@@ -58,33 +57,25 @@ def in_ulp(a: Array, b: Array) -> Array:
     return np.where(apart <= _UNDERFLOW * float(smallest), 0.0, apart / np.spacing(largest).astype(np.float64))
 
 
-def _wide(value: Any) -> Any:
-    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
-
-
-def _difference(a: Array, b: Array, roundings: Array, *, relative: bool) -> Difference:
-    for name, one, other in (("shape", shape(a), shape(b)), ("dtype", a.dtype, b.dtype)):
-        if one != other:
-            return Difference(np.inf, None, note=f"{name} {other} instead of {one}")
-    if a.size == 0:
-        return Difference(0.0, 0.0 if relative else None)
-    if a.dtype.kind != "f":
-        shares = np.where(a == b, 0.0, np.inf)
-        return _worst(shares, None, a, b)
-    info = np.finfo(a.dtype)
-    allowed = float(info.eps) * roundings + _UNDERFLOW * float(info.smallest_normal)
-    shares = distance(a, b) / np.where(np.isnan(allowed), np.inf, allowed)
-    return _worst(np.where(np.isnan(shares), np.inf, shares), float(np.max(in_ulp(a, b))) if relative else None, a, b)
-
-
-def _worst(shares: Array, ulp: float | None, a: Array, b: Array) -> Difference:
-    place = np.unravel_index(int(np.argmax(shares)), shares.shape)
-    return Difference(float(shares[place]), ulp, tuple(map(int, place)), float(a[place]), float(b[place]))
-
-
 def distance(a: Array, b: Array) -> Array:
     """|a - b| in float64, where equal infinities and two NaN are no distance, and one NaN is an infinite one."""
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     with np.errstate(invalid="ignore"):
         apart = np.abs(a.astype(np.float64) - b.astype(np.float64))
     return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+
+
+def _difference(a: Array, b: Array, limit: Array, *, relative: bool) -> Difference:
+    for name, one, other in (("shape", shape(a), shape(b)), ("dtype", a.dtype, b.dtype)):
+        if one != other:
+            return Difference(np.inf, None, note=f"{name} {other} instead of {one}")
+    if a.size == 0:
+        return Difference(0.0, 0.0 if relative else None)
+    apart, floating = distance(a, b), a.dtype.kind == "f"
+    limit = limit + (_UNDERFLOW * float(np.finfo(a.dtype).smallest_normal) if floating else 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what must be equal, or is not finite
+        shares = np.where(apart > 0, apart / np.where(np.isfinite(apart), limit, 0.0), 0.0)
+    shares = np.where(np.isnan(shares), 0.0, shares)  # where nothing finite is allowed, or everything
+    place = np.unravel_index(int(np.argmax(shares)), shares.shape)
+    ulp = float(np.max(in_ulp(a, b))) if relative and floating else None
+    return Difference(float(shares[place]), ulp, tuple(map(int, place)), float(a[place]), float(b[place]))

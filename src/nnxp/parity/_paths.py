@@ -3,30 +3,16 @@
 import numpy as np
 
 from nnxp._types import Array, Arrays
-from nnxp.backend import Purpose, Rng
 from nnxp.parity._measure import distance
 from nnxp.parity._report import ValueParity
-from nnxp.training import Model
 
-__all__ = ["JOLT", "LOSS", "Path", "Yardstick", "jolt"]
-
-JOLT = 16
-"""A jolted run moves each parameter by so many ε of itself before every step. One ε would be a fair rounding; 16 leave
-room for what two jolted runs do not show, and cross the kinks of a ReLU as early as any other path does."""
+__all__ = ["LOSS", "Path", "Yardstick"]
 
 LOSS = "loss"
 """A loss stands beside the parameters, under this key."""
 
-
-def jolt(model: Model, number: int) -> None:
-    """Move every parameter w to w·(1 ± `JOLT`·ε), with random signs that are a function of the number and the step."""
-    moved = {}
-    for item, (key, array) in enumerate(model.state_dict().items()):
-        signs = Rng(number).generator(Purpose.USER, step=model.step, item=item).choice([-1.0, 1.0], array.shape)
-        if array.dtype.kind == "f":
-            array = (array * (1 + JOLT * np.finfo(array.dtype).eps * signs)).astype(array.dtype)
-        moved[key] = array
-    model.load_state_dict(moved)
+_LEAST = 16
+"""ε that a path may always lie away: a loss of few roundings moves in steps of one."""
 
 
 class Yardstick:
@@ -37,7 +23,7 @@ class Yardstick:
     """
 
     def __init__(self, eps: float) -> None:
-        self.loss = self.parameters = JOLT * eps
+        self.loss = self.parameters = _LEAST * eps
         self._sizes: dict[str, float] = {}
 
     def look(self, standard: Arrays) -> None:

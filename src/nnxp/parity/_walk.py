@@ -1,4 +1,7 @@
-"""Op by op: each record of a training step on every backend, with the first backend's own inputs."""
+"""A training step taken apart: its records one by one, on one backend or on all from the same inputs.
+
+The program is the plain one: nothing is fused, nothing is planned, every result is a new array.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from nnxp._types import Array, Arrays
-from nnxp.backend import Backend, Purpose, to_host
+from nnxp.backend import Backend, Purpose, Rng, to_host
 from nnxp.errors import ConfigurationError
 from nnxp.ops.record import Moment, Record, results
+from nnxp.parity._bounds import allowed
 from nnxp.parity._measure import Difference, measure
 from nnxp.training import Model
-from nnxp.training.engine import TRAIN_WITH_METRICS, TRY_WITH_METRICS
+from nnxp.training.engine import TRAIN_WITH_METRICS, TRY_WITH_METRICS, Snapshot
+from nnxp.training.program import Network
 
-__all__ = ["Found", "State", "Walk"]
+__all__ = ["Found", "State", "Walk", "jolted_step"]
+
+Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,75 +57,115 @@ class Found:
     difference: Difference
 
 
-class Walk:
-    """Steps through the training program of models that differ in nothing but the backend; the first is the standard.
+def network_of(model: Model, *, fused: bool = False) -> Network:
+    """The training program of a model."""
+    gradients = model.optimizer.needs_gradient
+    return model.engine.network(TRAIN_WITH_METRICS if gradients else TRY_WITH_METRICS, fused=fused)
 
-    The program is the plain one: no op is fused, nothing is planned. Fused ops follow, with the same inputs.
+
+def calls(model: Model, network: Network, x: Array, y: Array) -> Iterator[tuple[Record, Values]]:
+    """Each record of an update in turn, with the values that it reads, also of the optimizer's.
+
+    Whoever asks puts the results among the values before asking for the next record. Nothing but the gradients' buffer
+    is changed.
     """
+    engine, program = model.engine, network.program
+    values: Values = {"x": x, "y": y, **program.constants, **engine.parameters}
+    values["divisor"] = engine.loss.divisor((x.shape[0], *engine.output_shape))
+    values |= {name: make(Moment(model.step)) for name, make in program.varying.items()}
+    for record in program.records:
+        yield record, values
+    engine.gradients.write({key: values[name] for key, name in network.gradients.items()})
+    engine.update.prepare(model.step)
+    values["w"] = engine.update.value("w")
+    noise = model.backend.rng.generator(Purpose.USER, step=model.step).standard_normal(values["w"].shape)
+    values["noise"] = model.backend.asarray(noise)  # for a random search
+    for record in engine.update.records:
+        values |= {name: engine.update.value(name) for name in record.inputs if name not in values}
+        yield record, values
+
+
+class Walk:
+    """The steps of models that differ in nothing but the backend; the first is the standard."""
 
     def __init__(self, models: Sequence[Model]) -> None:
         self._models = models
-        gradients = models[0].optimizer.needs_gradient
-        mode = TRAIN_WITH_METRICS if gradients else TRY_WITH_METRICS
-        self._networks = [model.engine.network(mode, fused=False) for model in models]
+        self._networks = [network_of(model) for model in models]
+        self._opaque = [
+            [record for record in network.program.records if not isinstance(record.op, str)]
+            for network in self._networks
+        ]
         plain = self._networks[0].program.records
-        fused = models[0].engine.network(mode, fused=True).program.records
-        self._fused = [step for step in fused if isinstance(step.op, str) and step not in plain]
-        self._gradients = self._networks[0].gradients
+        fused = network_of(models[0], fused=True).program.records
+        self._fused = [record for record in fused if isinstance(record.op, str) and record not in plain]
         if len({tuple(map(_name, network.program.records)) for network in self._networks}) > 1:
             raise ConfigurationError(
-                "parity: model_factory made other layers for another backend; it must make the same network each time."
+                "parity.compare: model_factory made other layers for another backend; it must make the same network "
+                "each time."
             )
 
     def step(self, state: State, x: Array, y: Array) -> Iterator[Found]:
-        """Every op of one update from this state on one batch of the standard's arrays; no model is left as it was."""
+        """Every op of one update from this state, on one batch of the standard's arrays: first the plain program, then
+        the fused ops that stand for parts of it. No model is left as it was.
+        """
         for model in self._models:
             state.put(model)
-        model, engine = self._models[0], self._models[0].engine
-        program = self._networks[0].program
-        values: dict[str, Any] = {"x": x, "y": y, **program.constants, **engine.parameters}
-        values["divisor"] = engine.loss.divisor((x.shape[0], *engine.output_shape))
-        values |= {name: make(Moment(state.step)) for name, make in program.varying.items()}
-        for records in zip(*(network.program.records for network in self._networks), strict=True):
-            yield from self._compare(records, values, state.step)
-        for record in self._fused:
-            yield from self._compare([record] * len(self._models), dict(values), state.step)
-        engine.gradients.write({key: values[name] for key, name in self._gradients.items()})
-        yield from self._update(model, state.step)
+        opaque = map(list, zip(*self._opaque, strict=True))
+        fused = {id(record): record for record in self._fused}
+        for record, values in calls(self._models[0], self._networks[0], x, y):
+            own = [record] * len(self._models) if isinstance(record.op, str) else next(opaque)
+            yield from self._compare(own, values, state.step)
+            for key, other in list(fused.items()):
+                if values.keys() >= {*other.inputs, *other.outputs}:
+                    yield from self._compare([fused.pop(key)] * len(self._models), dict(values), state.step)
 
-    def _update(self, model: Model, step: int) -> Iterator[Found]:
-        update, backend = model.engine.update, model.backend
-        update.prepare(step)
-        values: dict[str, Any] = {}
-        for record in update.records:
-            values |= {name: update.value(name) for name in record.inputs if name not in values and name != "noise"}
-            if "noise" in record.inputs:
-                draw = backend.rng.generator(Purpose.USER, step=step).standard_normal(values["w"].shape)
-                values["noise"] = backend.asarray(draw)
-            yield from self._compare([record] * len(self._models), values, step)
-
-    def _compare(self, records: Sequence[Record], values: dict[str, Any], step: int) -> Iterator[Found]:
+    def _compare(self, records: Sequence[Record], values: Values, step: int) -> Iterator[Found]:
         """Run one call on every backend; the standard's results join the values."""
         standard, *others = self._models
-        record, op = records[0], _name(records[0])
-        arguments = [values[name] for name in record.inputs]
-        with standard.backend.quiet():
-            made = dict(results(record, record.function(standard.backend.ops)(*arguments)))
+        op, arguments = _name(records[0]), [values[name] for name in records[0].inputs]
+        made = _run(records[0], standard.backend, arguments)
         values |= made
-        inputs, expected = list(map(_to_host, arguments)), list(map(_to_host, made.values()))
-        for index, (model, other) in enumerate(zip(others, records[1:], strict=True)):
-            with model.backend.quiet():
-                returned = other.function(model.backend.ops)(*[_moved(model.backend, value) for value in inputs])
-            found = [_to_host(value) for _, value in results(other, returned)]
-            for name, difference in zip(record.outputs, measure(op, inputs, expected, found), strict=True):
+        inputs, expected = list(map(_on_host, arguments)), list(map(_on_host, made.values()))
+        limits = allowed(op, expected, inputs)
+        for index, (model, record) in enumerate(zip(others, records[1:], strict=True)):
+            returned = _run(record, model.backend, [_moved(model.backend, value) for value in inputs])
+            found = list(map(_on_host, returned.values()))
+            for name, difference in zip(records[0].outputs, measure(op, expected, found, limits), strict=True):
                 yield Found(index, op, name, step, difference)
+
+
+def jolted_step(model: Model, x: Array, y: Array, *, number: int, share: float) -> Array:
+    """One update in which every op's result is moved, at random, by up to a share of what rounding allows; its loss.
+
+    The random numbers are a function of ``number`` and the step.
+    """
+    engine, backend, network = model.engine, model.backend, network_of(model)
+    random = Rng(number).generator(Purpose.USER, step=model.step)
+    values: Values = {}
+    for record, values in calls(model, network, x, y):
+        arguments = [values[name] for name in record.inputs]
+        made = _run(record, backend, arguments)
+        expected = list(map(_on_host, made.values()))
+        limits = allowed(_name(record), expected, list(map(_on_host, arguments)))
+        for name, result, limit in zip(made, expected, limits, strict=True):
+            moved = result + share * limit * random.uniform(-1, 1, result.shape) if result.dtype.kind == "f" else result
+            values[name] = backend.asarray(moved)
+    loss = _on_host(values[network.outputs["loss"]])
+    flats = {name: values[name] for name in ("w", *engine.slots)}
+    engine.restore(Snapshot(flats, engine.remembered(), model.step + 1, engine.optimizer, engine.optimizer_start))
+    return loss
+
+
+def _run(record: Record, backend: Backend, arguments: Sequence[Any]) -> Values:
+    with backend.quiet():
+        return dict(results(record, record.function(backend.ops)(*arguments)))
 
 
 def _name(record: Record) -> str:
     return record.op if isinstance(record.op, str) else "own layer"
 
 
-def _to_host(value: Any) -> Any:
+def _on_host(value: Any) -> Any:
     """A host copy of an array; anything else, such as a number or a stream of random words, as it is."""
     return to_host(value).copy() if hasattr(value, "dtype") else value
 
