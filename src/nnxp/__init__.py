@@ -25,7 +25,7 @@ from nnxp.backend import Backend, available_backends, get_backend
 from nnxp.training import History, Model, load
 
 if TYPE_CHECKING:
-    from nnxp import gradcheck, plotting
+    from nnxp import gradcheck, parity, plotting
 
 __version__ = "0.1.0"
 
@@ -48,6 +48,7 @@ __all__ = [
     "metrics",
     "ops",
     "optimizers",
+    "parity",
     "plotting",
     "regularizers",
     "schedules",
@@ -56,7 +57,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The rooms that a training does not enter are opened at their first use."""
-    if name in ("gradcheck", "plotting"):
+    if name in ("gradcheck", "parity", "plotting"):
         return import_module(f"nnxp.{name}")
     raise AttributeError(f"module 'nnxp' has no attribute {name!r}")
 

@@ -1082,7 +1082,7 @@ class TestExtremes:
                 assert np.isfinite(backend.to_numpy(result)).all()
 
 
-@pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh", "softmax"])
+@pytest.mark.parametrize("op", ["relu", "sigmoid", "tanh", "softmax"])  # the others: test_activations
 def test_nan_is_not_hidden(op, typed_backend):
     x = put(typed_backend, np.array([[np.nan, 1.0]]))
     assert np.isnan(typed_backend.to_numpy(getattr(typed_backend.ops, op)(x))[0, 0])

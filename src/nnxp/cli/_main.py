@@ -20,7 +20,7 @@ import numpy as np
 from nnxp import __version__, data, plotting
 from nnxp._types import Array
 from nnxp.backend import Backend, get_backend
-from nnxp.cli import _bench, _doctor
+from nnxp.cli import _bench, _doctor, _parity
 from nnxp.cli._recipes import FROM_FOLDERS, NAMED, Recipe, of_name, of_table, read_table, some
 from nnxp.data import Table
 from nnxp.errors import DataError, FileFormatError, FileNotWritable, NnxpError, ShapeError
@@ -103,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
         _backend_options(command)
 
     _command(commands, "doctor", _run_doctor, "say what works here, and what to do where something does not")
+
+    parity = _command(
+        commands, "parity", _parity.run, "prove that backends compute the same, op by op and step by step"
+    )
+    _parity.add_options(parity, _positive)
 
     bench = _command(commands, "bench", _bench.run, "measure the speed of training beside other libraries")
     _bench.add_options(bench, _positive)

@@ -17,7 +17,7 @@ from nnxp.optimizers import GradientOptimizer, Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
 from nnxp.training.parts import Data, add_results, part_of, parts_of
 from nnxp.training.plan import Plan
-from nnxp.training.program import Mode, write
+from nnxp.training.program import Mode, Network, write
 from nnxp.training.update import Update
 
 __all__ = ["Engine", "Snapshot"]
@@ -176,6 +176,10 @@ class Engine:
         mode = TRAIN if self.optimizer.needs_gradient else TRY
         return (mode, x.shape, y.shape, sample_weight is None) in self._plans
 
+    def network(self, mode: Mode, *, fused: bool, weighted: bool = False) -> Network:
+        """The program of a mode."""
+        return write(self.root, self.loss, mode, fused=fused, weighted=weighted, frozen=self.frozen)
+
     def plan(self, mode: Mode, x: Array, y: Array) -> Plan:
         """The plan of a mode for arrays of these shapes."""
         return self._find((mode, x.shape, y.shape, True), x)
@@ -190,7 +194,7 @@ class Engine:
             mode: Mode = key[0]
             constants = self.loss.constants((x.shape[0], *self.output_shape)) if mode.loss else {}
             plan = Plan(
-                write(self.root, self.loss, mode, fused=self.planned, weighted=not key[3], frozen=self.frozen),
+                self.network(mode, fused=self.planned, weighted=not key[3]),
                 self.backend,
                 self.parameters,
                 self.gradients,
@@ -241,6 +245,11 @@ class Engine:
         """Where arrays are immutable, an update makes new ones: layers that hold them by themselves must be told."""
         if not self.backend.writable:
             self._hand_out([(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)])
+
+    @property
+    def update(self) -> Update:
+        """The optimizer's records, bound to the arena."""
+        return self._update
 
     @property
     def optimizer_start(self) -> int:

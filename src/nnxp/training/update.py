@@ -64,6 +64,10 @@ class Update:
         """The flat array of a name in the records; None for a number."""
         return self._buffers[name].flat if name in self._buffers else None
 
+    def value(self, name: str) -> Any:
+        """The flat array, or the number of the prepared update, of a name in the records."""
+        return self._part(name, slice(None))
+
     def _bound(self, step: Record, scratch: Any) -> Call:
         known: dict[str, Any] = {name: buffer.flat for name, buffer in self._buffers.items()}
         known |= self._numbers | self._constants
