@@ -64,6 +64,12 @@ def test_gradients(name, training, make_backend):
     check(NETWORKS[name](), backend=make_backend(dtype="float64"), training=training)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_of_a_model(name, make_backend):
+    """The plan's own path: what the layer in front gets, too."""
+    check(model([Dense(3), NETWORKS[name](), Dense(2)], make_backend(dtype="float64")))
+
+
 def test_samples_of_several_axes(make_backend):
     layer = Residual([Tanh(), Residual(ReLU())])
     assert layer.build((2, 3), make_backend()) == (2, 3)
