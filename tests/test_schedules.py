@@ -27,6 +27,17 @@ from nnxp.schedules import (
     StepDecay,
 )
 
+
+class Falling:
+    """A schedule of the user's own that is no `Schedule`."""
+
+    def __call__(self, step):
+        return 1 / (1 + step)
+
+    def __repr__(self):
+        return "Falling()"
+
+
 FAR = 10**15
 HALF = (1 + cos(pi / 4)) / 2  # half a cosine, a quarter of its way
 
@@ -60,7 +71,7 @@ VALUES = [
     (LinearWarmup(0.4, 4, start=0.2), {0: 0.2, 2: 0.3, 4: 0.4}),
     (LinearWarmup(0.4, 4, start=0.8), {0: 0.8, 2: 0.6, 4: 0.4}),
     (LinearWarmup(StepDecay(0.4, 2, 0.5), 4), {3: 0.3, 4: 0.4, 5: 0.4, 6: 0.2}),  # begins when the rise is over
-    (LinearWarmup(lambda step: 1 / (1 + step), 2), {0: 0.0, 1: 0.5, 2: 1.0, 3: 0.5}),
+    (LinearWarmup(Falling(), 2), {0: 0.0, 1: 0.5, 2: 1.0, 3: 0.5}),
     (LinearWarmup(LinearWarmup(0.4, 2), 2), {0: 0.0, 2: 0.0, 3: 0.2, 4: 0.4}),
 ]
 ALL = [schedule for schedule, _ in VALUES]
