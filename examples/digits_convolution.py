@@ -2,12 +2,16 @@
 
 Three layers of 3 × 3 windows find strokes, corners and loops wherever they are; pooling keeps the strongest answer of
 each 2 × 2 field, and a Dense layer says which digit it was. Batch normalization lets the learning rate be high, dropout
-and smoothed labels keep the network from learning the 1,078 training images by heart. It reads 98.6 % of the fixed test
-part (median of five seeds; the Dense network of ``nnxp train digits`` reads 97.8 %). Nothing of the test part was used
-to choose it: its size and its length of training come from four-fold cross-validation on the other parts.
+and smoothed labels keep the network from learning the images by heart.
+
+Its size and its length of training were chosen by four-fold cross-validation on the training and validation parts;
+then it learns from both. It reads 98.9 % of the test part, which had no say in it (median of the seeds 0 to 4; the
+Dense network of ``nnxp train digits``, which learns from the training part alone, reads 97.8 %).
 """
 
 from pathlib import Path
+
+import numpy as np
 
 import nnxp
 from _shared import command, save, table
@@ -19,12 +23,13 @@ BATCH = 32
 def run(backend: str | nnxp.Backend, picture: Path, epochs: int, seed: int = 0) -> float:
     """Train, print, draw the first test images; the share of all test images that is right."""
     train, validation, test = data.digits()
-    model = network(epochs * -(-len(train.y) // BATCH), backend, seed)
-    history = model.fit(
-        train.x, train.y, epochs=epochs, batch_size=BATCH, validation_data=tuple(validation), progress="off"
+    x, y = np.concatenate([train.x, validation.x]), np.concatenate([train.y, validation.y])
+    model = network(epochs * -(-len(y) // BATCH), backend, seed)
+    history = model.fit(x, y, epochs=epochs, batch_size=BATCH, progress="off")
+    table(
+        ("epoch", "loss", "accuracy"),
+        list(zip(range(1, epochs + 1), history["loss"], history["accuracy"], strict=True)),
     )
-    rows = list(zip(range(1, epochs + 1), history["loss"], history["val_accuracy"], strict=True))
-    table(("epoch", "loss", "validation accuracy"), rows)
     accuracy = model.evaluate(test.x, test.y)["accuracy"]
     print(f"test accuracy: {accuracy:.1%} of {len(test.y)}")
     outputs, names = model.predict(test.x), tuple("0123456789")

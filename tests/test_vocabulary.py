@@ -6,8 +6,10 @@ one, of none, and one that has gaps in memory. Ops have the same table in ``ops/
 peers in ``oracle/``.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -372,3 +374,17 @@ def test_a_schedule_is_a_function_of_the_step(name):
 )
 def test_no_word_is_missing(module, words):
     assert set(module.__all__) == words
+
+
+@pytest.mark.parametrize(
+    "kind", ["layers", "losses", "optimizers", "schedules", "initializers", "regularizers", "metrics"]
+)
+def test_every_word_is_documented(kind):
+    """In its docstring, and in the list."""
+    page = (Path(__file__).parents[1] / "docs" / "vocabulary.md").read_text(encoding="utf-8")
+    module = getattr(nnxp, kind)
+    words = [name for name in module.__all__ if isinstance(getattr(module, name), type)]
+    concrete = [name for name in words if not inspect.isabstract(getattr(module, name))]
+    listed = [name for name in concrete if name not in ABSTRACT | NO_UPDATE]
+    assert [name for name in listed if f"`{name}`" not in page] == []
+    assert [name for name in concrete if len(getattr(module, name).__doc__ or "") < 15] == []

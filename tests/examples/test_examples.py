@@ -262,3 +262,17 @@ def test_initial_weights_decide_on_numpy(example, tmp_path):
     assert worst["0.01 · N(0, 1)"] == pytest.approx(0.031, abs=0.002)
     assert worst["0.1 · N(0, 1)"] < 5e-4
     assert worst["Glorot uniform"] < 5e-4
+
+
+def test_convolutions_read_the_digits(example, tmp_path, capsys):
+    """Of the fixed test part, by the median of five seeds."""
+    run = example("digits_convolution").run
+    accuracies = [run("numpy", tmp_path / "digits.png", epochs=15, seed=seed) for seed in range(5)]
+    assert np.median(accuracies) >= 0.985
+    assert f"test accuracy: {accuracies[-1]:.1%} of 359" in capsys.readouterr().out
+
+
+def test_a_mean_of_words_tells_the_topic(backend, example, tmp_path, capsys):
+    """Chance is a third; texts with few words of their topic cannot be told."""
+    assert example("text").run(backend, tmp_path / "text.png", epochs=15) >= 0.95
+    assert "is about" in capsys.readouterr().out
