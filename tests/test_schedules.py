@@ -75,6 +75,7 @@ VALUES = [
     (LinearWarmup(LinearWarmup(0.4, 2), 2), {0: 0.0, 2: 0.0, 3: 0.2, 4: 0.4}),
 ]
 ALL = [schedule for schedule, _ in VALUES]
+IDS = [f"{type(schedule).__name__}-{index}" for index, schedule in enumerate(ALL)]  # a lambda's address is no name
 
 
 def test_every_schedule_is_here():
@@ -83,14 +84,14 @@ def test_every_schedule_is_here():
     assert {type(schedule).__name__ for schedule, _ in BAD} == {kind.__name__ for kind in public}
 
 
-@pytest.mark.parametrize(("schedule", "expected"), VALUES, ids=repr)
+@pytest.mark.parametrize(("schedule", "expected"), VALUES, ids=IDS)
 def test_values(schedule, expected):
     rates = {step: schedule(step) for step in expected}
     assert rates == pytest.approx(expected, rel=1e-14, abs=1e-17)  # a few roundings
     assert {type(rate) for rate in rates.values()} == {float}
 
 
-@pytest.mark.parametrize(("schedule", "expected"), VALUES, ids=repr)
+@pytest.mark.parametrize(("schedule", "expected"), VALUES, ids=IDS)
 def test_the_first_and_the_last_rate_are_exact(schedule, expected):
     if isinstance(schedule, OneCycle):
         assert schedule(round(schedule.rise * schedule.steps)) == schedule.peak
@@ -100,14 +101,14 @@ def test_the_first_and_the_last_rate_are_exact(schedule, expected):
             assert schedule(step) == expected[step]
 
 
-@pytest.mark.parametrize("schedule", ALL, ids=repr)
+@pytest.mark.parametrize("schedule", ALL, ids=IDS)
 def test_rates_are_positive_and_finite(schedule):
     rates = [schedule(step) for step in [*range(60), 10**3, 10**6, 10**9, FAR]]
     assert np.all(np.isfinite(rates))
     assert min(rates) >= 0
 
 
-@pytest.mark.parametrize("schedule", ALL, ids=repr)
+@pytest.mark.parametrize("schedule", ALL, ids=IDS)
 def test_a_float_is_a_step_too(schedule):
     assert [schedule(float(step)) for step in range(30)] == [schedule(step) for step in range(30)]
 
