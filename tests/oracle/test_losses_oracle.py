@@ -211,7 +211,7 @@ def test_smooth_l1_divides_by_delta():
 
 
 def log_cosh(p: Any, y: Any) -> Any:
-    """Directly, as log(1 + (cosh e - 1)) with cosh e - 1 = 2 sinh² (e / 2), or as log(e^e + e^-e) where that overflows."""
+    """Directly: log(1 + (cosh e - 1)) with cosh e - 1 = 2 sinh² (e / 2), or log(e^e + e^-e) where that overflows."""
     e = p - y
     return torch.log1p(2 * torch.sinh(e / 2) ** 2) if abs(e).max() < 10 else torch.logaddexp(e, -e) - np.log(2)
 
