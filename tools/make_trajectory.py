@@ -1,8 +1,9 @@
 """Write ``tests/golden/trajectory.npz``: three small trainings by the reference on NumPy, in float32 and float64.
 
-``python tools/make_trajectory.py`` is to be run when the mathematics is meant to change, and never else: the file is what
-later versions, other libraries and other machines are held against. For each training it holds the initial parameters,
-the loss of each step, the last parameters and optimizer state, and one step op by op, with the state before it.
+``python tools/make_trajectory.py`` is to be run when the mathematics is meant to change, and never else: the file is
+what later versions, other libraries and other machines are held against. For each training it holds the initial
+parameters, the loss of each step, the last parameters and optimizer state, and one step op by op, with the state before
+it.
 """
 
 from collections.abc import Iterator

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnxp
@@ -85,9 +85,7 @@ class TestWords:
         a, b = stream_at(one), stream_at(other)
         assert ((a.key, a.counter[1:]) == (b.key, b.counter[1:])) is (one == other)
 
-    @given(
-        seed=SEEDS, layers=st.lists(st.tuples(PURPOSES, LAYERS), min_size=2, max_size=50, unique=True), step=STEPS
-    )
+    @given(seed=SEEDS, layers=st.lists(st.tuples(PURPOSES, LAYERS), min_size=2, max_size=50, unique=True), step=STEPS)
     def test_all_layers_and_purposes_draw_other_words(self, seed, layers, step):
         keys = {Rng(seed, layer).stream(purpose, step=step).key for purpose, layer in layers}
         first = {int(Rng(seed, layer).stream(purpose, step=step).words(1)[0]) for purpose, layer in layers}

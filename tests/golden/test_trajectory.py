@@ -1,9 +1,9 @@
 """Three small trainings whose every number was stored once: the same numbers on every backend and every machine.
 
 ``trajectory.npz`` was written by ``tools/make_trajectory.py`` with the reference on NumPy. Initial parameters are equal
-to the last bit. Ops are run from the stored inputs and held to what rounding allows (`nnxp.parity`). Whole runs are held
-to tolerances relative to the largest element: in float64, 1e-11 after 200 steps, where NumPy's kernels, numba's, PyTorch
-and JAX are within 2e-13; in float32, 1e-5 after 10 steps, where they are within 6e-7.
+to the last bit. Ops are run from the stored inputs, and held to what rounding allows (`nnxp.parity`). Whole runs are
+held to tolerances relative to the largest element: in float64, 1e-11 after 200 steps, where NumPy's kernels, numba's,
+PyTorch and JAX are within 2e-13; in float32, 1e-5 after 10 steps, where they are within 6e-7.
 """
 
 import importlib

@@ -15,8 +15,8 @@ parameter are compared after each step. No fixed number can be the tolerance her
 rounding differences grow exponentially, and by a million within a thousand float32 steps on the spiral. So the
 yardstick is the first backend itself: it trains twice more, and in these runs the result of each op is moved at random
 by up to an eighth of what rounding allows for it. A backend may part from the first one as far as these have parted
-from it, up to this step. NumPy's kernels, numba's, PyTorch and JAX have used 0.02 to 0.4 of that. Initial parameters must be equal
-to the last bit.
+from it, up to this step. NumPy's kernels, numba's, PyTorch and JAX have used 0.02 to 0.4 of that. Initial parameters
+must be equal to the last bit.
 
 Where the yardstick itself has grown past 1 %, one path is as good as another, and only ops are compared from there on;
 the report says from which step. So compare float32 over short runs, and long runs in float64.
