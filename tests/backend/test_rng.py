@@ -74,17 +74,20 @@ def word(address: tuple[int, int, Purpose, int, int], position: int) -> int:
 
 
 class TestWords:
+    @settings(deadline=None)
     @given(address=ADDRESSES, skip=st.integers(0, 2**40), count=st.integers(0, 9))
     def test_by_the_papers_algorithm_alone(self, address, skip, count):
         words = stream_at(address).skip(skip).words(count).tolist()
         assert words == [word(address, position) for position in range(skip, skip + count)]
 
+    @settings(deadline=None)
     @given(one=ADDRESSES, other=ADDRESSES)
     def test_no_two_addresses_share_a_stream(self, one, other):
         """A counter of the same key and the same last words would be a stream that runs into the other."""
         a, b = stream_at(one), stream_at(other)
         assert ((a.key, a.counter[1:]) == (b.key, b.counter[1:])) is (one == other)
 
+    @settings(deadline=None)
     @given(seed=SEEDS, layers=st.lists(st.tuples(PURPOSES, LAYERS), min_size=2, max_size=50, unique=True), step=STEPS)
     def test_all_layers_and_purposes_draw_other_words(self, seed, layers, step):
         keys = {Rng(seed, layer).stream(purpose, step=step).key for purpose, layer in layers}
