@@ -57,7 +57,9 @@ def test_the_commands_work_as_written(tmp_path, monkeypatch):
     with contextlib.redirect_stdout(printed):
         for command in (first, *others):
             assert main(shlex.split(command)) == 0
-    assert len(others) == 3
+    assert len(others) == 4
     shown = float(re.search(r"test accuracy (\d+\.\d)%", printed.getvalue())[1]) / 100
     assert shown == pytest.approx(ACCURACY, abs=OTHER_MACHINES)
+    for heading in re.findall(r"^(?:op by op|step by step),.*", TEXT, flags=re.MULTILINE):
+        assert heading in printed.getvalue().splitlines()
     assert {path.name for path in tmp_path.iterdir()} == {"digits.png", "digits.safetensors"}
