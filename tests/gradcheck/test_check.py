@@ -543,7 +543,10 @@ def test_losses_draw_what_fits(kind, reduction, backend):
     for option in options:
         for seed in range(3):
             result = check(kind(reduction=reduction, **option), backend=backend, seed=seed)
-            assert [(t.name, t.note, t.left_out) for t in result.tensors] == [("y_pred", "", 0)]
+            assert [(t.name, t.note) for t in result.tensors] == [("y_pred", "")]
+            assert result.tensors[0].left_out <= (
+                kind is losses.Huber
+            )  # its slope bends at ±δ, where some error may lie
 
 
 def test_a_loss_whose_gradient_is_of_another_reduction():
