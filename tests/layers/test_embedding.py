@@ -345,10 +345,10 @@ def test_values_are_looked_at_in_the_first_step_of_a_shape(backend, array):
 
 
 def test_numbers_that_no_index_has(backend):
-    """Beyond int64 they would come back negative; either way they are refused."""
+    """Where integers have 32 bits, 2³² would come back as 0; beyond int64 numbers come back negative."""
     model = classifier(backend)
     model.build((WORDS,))
-    for value in (2**63 - 1, 2**63, 2**64 - 1):
+    for value in (2**32, 2**32 + 1, 2**63 - 1, 2**63, 2**64 - 1):
         with pytest.raises(DataError, match=r"expected indices in 0\.\.4, got -?\d+ at x\[0, 0\]"):
             model.predict(np.full((1, WORDS), value, dtype="uint64"))
 
