@@ -51,7 +51,7 @@ LOSSES = {
     "log cosh": (LogCosh(), None, "real"),
     "hinge": (Hinge(), None, "answers"),
 }
-SOME = ["cce of rows", "bce of positives", "huber"]
+SOME = ["cce of rows", "huber"]
 
 
 def targets(kind):
@@ -156,16 +156,16 @@ def test_planned_equals_unplanned(name, donating_backend, backend, array, x, wei
 
 
 @pytest.mark.parametrize("name", SOME)
-def test_ones_are_no_weights(name, donating_backend, array, x):
+def test_ones_are_no_weights(name, backend, array, x):
     y, ones = array(targets(LOSSES[name][2])), array(np.ones(ROWS))
-    weighted, plain = build(name, donating_backend), build(name, donating_backend)
+    weighted, plain = build(name, backend), build(name, backend)
     first = weighted.fit(
         x, y, epochs=3, batch_size=BATCH, sample_weight=ones, validation_data=(x, y, ones), progress="off"
     )
     second = plain.fit(x, y, epochs=3, batch_size=BATCH, validation_data=(x, y), progress="off")
     assert first.keys() == second.keys()
-    assert_close(list(first.values()), list(second.values()), donating_backend)
-    assert_close(list(weighted.state_dict().values()), list(plain.state_dict().values()), donating_backend)
+    assert_close(list(first.values()), list(second.values()), backend)
+    assert_close(list(weighted.state_dict().values()), list(plain.state_dict().values()), backend)
 
 
 def test_whole_weights_are_repetitions(backend, array):
@@ -307,12 +307,14 @@ def test_weights_in_a_batch_of_one(backend, array):
     assert float(model.train_step(x, y, sample_weight=[2.5])) == pytest.approx(2.5 * plain, rel=1e-6)
 
 
-def test_weights_with_a_norm_and_masks(donating_backend, backend, array, x, weights):
+def test_weights_with_a_norm_and_masks(backend, array, x, weights):
     """A weight of 0 leaves a sample out of the loss, and not out of the batch's mean and variance."""
     y = array(targets("labels"))
-    layers = lambda: [Dense(4), BatchNorm(), Dropout(0.3), Dense(OUTPUTS)]  # noqa: E731  # anew for each model
-    planned = life(build("cce", donating_backend, layers=layers()), x, y, weights)
-    assert_close(planned, life(build("cce", backend, layers=layers(), planned=False), x, y, weights), backend, 2000)
+
+    def made(planned):
+        return build("cce", backend, layers=[Dense(4), BatchNorm(), Dropout(0.3), Dense(OUTPUTS)], planned=planned)
+
+    assert_close(life(made(True), x, y, weights), life(made(False), x, y, weights), backend, 2000)
 
 
 def test_random_search_compares_weighted_losses(backend, array, x):
@@ -397,7 +399,7 @@ CHAINS = {
 }
 
 
-@pytest.mark.parametrize(("chain", "weighted"), [("flat", False), ("flat", True), ("nested", True)])
+@pytest.mark.parametrize(("chain", "weighted"), [("flat", False), ("nested", True)])
 @pytest.mark.parametrize("name", ["cce, smooth", "kl", "bce, positive", "bce, positives"])
 def test_a_known_head_is_the_loss_of_logits(name, chain, weighted, backend, array, x, weights):
     """To the last bits but for fused kernels; the same, nearly, as through probabilities with a hidden head."""

@@ -10,7 +10,7 @@ import numpy as np
 from nnxp import _check
 from nnxp._types import Array
 from nnxp._values import first_bad, numbers
-from nnxp.backend import Backend, namespace_of
+from nnxp.backend import Backend, backend_of, namespace_of
 from nnxp.data import Scaling
 from nnxp.errors import ConfigurationError, ConversionWarning, DataError, DtypeError, ShapeError
 from nnxp.layers import Layer
@@ -60,7 +60,7 @@ def convert_features(
     if owner.input_shape is not None:
         owner.check_input(raw)
     if owner.index_limit is not None:
-        return _indices(raw, owner, backend, scaling), False
+        return _indices(raw, owner, owner.index_limit, backend, scaling), False
     features = backend.asarray(raw if scaling is None else scaling.apply(raw))
     if features.dtype == backend.dtype:
         return features, False
@@ -75,15 +75,18 @@ def convert_features(
     return backend.xp.astype(features, backend.dtype), True
 
 
-def _indices(raw: Any, owner: Layer, backend: Backend, scaling: Scaling | None) -> Array:
+def _indices(raw: Any, owner: Layer, limit: int, backend: Backend, scaling: Scaling | None) -> Array:
     """Features that are indices, in the backend's integer type."""
     if scaling is not None:
         raise ConfigurationError(f"{owner} reads indices, which cannot be scaled; leave input_scaling away.")
-    if not (namespace_of(raw) or np).isdtype(raw.dtype, "integral"):
+    xp = namespace_of(raw) or np
+    if not xp.isdtype(raw.dtype, "integral"):
         raise DtypeError(
             f"{owner} expected indices x of an integer dtype, got {_check.dtype_name(raw.dtype)}; number words or "
             "categories from 0."
         )
+    if xp.iinfo(raw.dtype).bits > backend.xp.iinfo(backend.integer_dtype).bits:
+        _check_indices(raw, owner, limit, backend_of(raw))  # what is cut off might leave an index that there is
     return backend.asarray(raw, dtype=backend.integer_dtype)
 
 
