@@ -32,7 +32,7 @@ def compare(
     x: Any,
     y: Any,
     *,
-    backends: Sequence[str | Backend] = ("numpy", "cupy"),
+    backends: Sequence[str | Backend],
     steps: int = 10,
     dtype: str | None = None,
     seed: int | None = None,
