@@ -66,6 +66,7 @@ def cases():
         "average_pool2d_backward": ((small, (4, 4), *apart), like(channels)),
         "global_average_pool": ((channels,), like(tokens)),
         "global_average_pool_backward": ((tokens, (4, 4)), like(channels)),
+        "add": ((x, dy), like(x)),
         "relu": ((x,), like(x)),
         "relu_backward": ((dy, np.maximum(x, 0)), like(x)),
         "leaky_relu": ((x, 0.01), like(x)),

@@ -27,7 +27,7 @@ from nnxp.optimizers import Adam
         (Conv2D(8, 3), (28, 28, 1), (26, 26, 8)),
         (Conv2D(8, 3, padding="same"), (28, 27, 1), (28, 27, 8)),
         (Conv2D(8, (3, 5), strides=(2, 3), padding="same"), (28, 28, 3), (14, 10, 8)),
-        (Conv2D(8, 7, strides=2, padding=3), (224, 224, 3), (112, 112, 8)),
+        (Conv2D(8, 7, strides=2, padding=3), (32, 32, 3), (16, 16, 8)),
         (Conv2D(8, 3, padding=[0, 1]), (5, 5, 3), (3, 5, 8)),
         (Conv2D(8, 9, padding="same"), (4, 4, 1), (4, 4, 8)),
         (MaxPool2D(), (28, 29, 4), (14, 14, 4)),

@@ -154,7 +154,7 @@ class TestSame:
     def test_all_ops_of_a_step_are_compared(self, backend):
         (comparison,) = compared("classes", backend, backend, steps=2).comparisons
         results = {row.op: row.results for row in comparison.ops}
-        assert results["linear"] == results["l1"] == results["l2_backward"] / 1 == 4
+        assert results["linear"] == results["l1"] == results["l2_backward"] == 4
         assert results["adam"] == results["softmax_categorical_crossentropy"] == 6  # three results each
         assert results["dropout"] == 4  # forward and backward
         assert [row.value for row in comparison.values][-1] == "loss"
@@ -236,18 +236,16 @@ class TestDifferent:
         assert comparison.first_value.step == 1
 
     def test_an_op_that_is_wrong_in_one_step(self, backend):
-        """Worst and first are told apart: the step is the one in which it went wrong."""
-        right = backend.ops.tanh
+        """The step in which it went wrong is the one that is named."""
+        right = backend.ops.adam
 
-        def wrong(x, *, out=None):
-            wrong.calls += 1
-            return right(x) * (1 + 1e-3 * (wrong.calls == 4))  # one call of the walk and one of the path in a step
+        def wrong(w, g, m, v, rate, *numbers, out=None):
+            late = numbers[3] > 0.25  # the correction 1 - 0.9^(t+1): from the third step on
+            return right(w, g, m, v, rate * (1 + 1e-3 * late), *numbers)
 
-        wrong.calls = -1 if backend.writable and backend.ops.honours else 0  # a plan calls it once more
-        result = compared("regression", backend, with_op(backend, "tanh", wrong), steps=3)
-        first = result.comparisons[0].first_op
-        assert first is None or first.op == "tanh"
-        assert not result.ok
+        (comparison,) = compared("classes", backend, with_op(backend, "adam", wrong), steps=4).comparisons
+        assert (comparison.first_op.op, comparison.first_op.step) == ("adam", 3)
+        assert comparison.first_value.step == 3
 
     def test_a_wrong_shape_and_a_wrong_type(self):
         backend = nnxp.get_backend("numpy", kernels="reference")
@@ -292,11 +290,11 @@ class TestDifferent:
         """A training whose own roundings lead anywhere: ops still tell."""
 
         def factory(backend):
-            network = [layers.Dense(8), layers.ReLU(), layers.Dense(8), layers.ReLU(), layers.Dense(1)]
-            loss = losses.MeanSquaredError(reduction="sum")
-            return nnxp.Model(network, loss=loss, optimizer=optimizers.Adam(1.0), backend=backend)
+            network = [layers.Dense(16), layers.Tanh(), layers.Dense(16), layers.Tanh(), layers.Dense(1)]
+            loss, optimizer = losses.MeanSquaredError(), optimizers.Adam(1.0)
+            return nnxp.Model(network, loss=loss, optimizer=optimizer, backend=backend)
 
-        result = compare(factory, X, REAL, backends=("numpy", "numpy/numpy"), steps=200)
+        result = compare(factory, X, REAL, backends=("numpy", "numpy/numpy"), steps=40)
         assert result.chaotic_from is not None
         assert result.ok, result
         assert f"after {result.chaotic_from - 1} steps" in result.verdicts[0]
@@ -418,8 +416,6 @@ class TestArguments:
             compare(factory_of("classes")[0], X, CLASSES, backends=backends)
 
     def test_a_missing_backend(self):
-        with pytest.raises(BackendError, match="There is no backend 'nothing'"):
-            compared("classes", "numpy", "nothing")
         with pytest.raises(BackendError, match="has no kernels 'cuda' here"):
             compared("classes", "numpy", "numpy/cuda")
 

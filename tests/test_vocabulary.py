@@ -296,6 +296,7 @@ def test_an_update_keeps_types_devices_and_data(name, typed_backend, given, rand
 # -- metrics and schedules
 
 REALS = {"MeanAbsoluteError", "MeanSquaredError", "RSquared", "RegressionAccuracy"}
+MACRO = {"average": "macro"}
 METRICS = sorted(set(metrics.__all__) - {"Metric", "resolve"})
 
 
@@ -308,7 +309,8 @@ def test_a_metric_is_a_number_of_the_host(name, typed_backend, given, random):
     head: list[layers.Layer] = [] if name in REALS else [layers.Softmax()]
     if binary:
         loss, head = losses.BinaryCrossentropy(), [layers.Sigmoid()]
-    metric = kind(k=2) if name == "TopKAccuracy" else kind()
+    options = {"TopKAccuracy": {"k": 2}, "F1": MACRO, "Precision": MACRO, "Recall": MACRO}
+    metric = kind(**options.get(name, {}))
     model = nnxp.Model(
         [layers.Dense(1 if binary else CLASSES), *head],
         loss=loss,

@@ -1,16 +1,19 @@
 """Randomness: the published generator, addressed and not drawn in turn, the same on every backend."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import nnxp
 from nnxp.backend import Purpose, Rng, Stream
 from nnxp.errors import ConfigurationError
 from nnxp.initializers import GlorotNormal, GlorotUniform, HeNormal, HeUniform, Normal
-from nnxp.layers import Dense, Dropout, Sequential
+from nnxp.layers import Dense, Dropout, Flatten, ReLU, Sequential
+from nnxp.ops.record import Moment
 
 MASK = 2**64 - 1
 
@@ -53,7 +56,44 @@ KNOWN = [
 ]
 
 
+SEEDS, LAYERS, STEPS = st.integers(0, MASK), st.integers(0, 2**32 - 1), st.integers(0, MASK)
+PURPOSES = st.sampled_from(list(Purpose))
+ADDRESSES = st.tuples(SEEDS, LAYERS, PURPOSES, STEPS, st.integers(0, MASK))
+
+
+def stream_at(address: tuple[int, int, Purpose, int, int]) -> Stream:
+    """The stream of (seed, layer, purpose, step, item)."""
+    seed, layer, purpose, step, item = address
+    return Rng(seed, layer).stream(purpose, step=step, item=item)
+
+
+def word(address: tuple[int, int, Purpose, int, int], position: int) -> int:
+    """One word by the paper's algorithm alone: what any other implementation of our streams must give."""
+    seed, layer, purpose, step, item = address
+    return philox((position // 4 + 1, 0, step, item), (seed, purpose << 32 | layer))[position % 4]
+
+
 class TestWords:
+    @settings(deadline=None)
+    @given(address=ADDRESSES, skip=st.integers(0, 2**40), count=st.integers(0, 9))
+    def test_by_the_papers_algorithm_alone(self, address, skip, count):
+        words = stream_at(address).skip(skip).words(count).tolist()
+        assert words == [word(address, position) for position in range(skip, skip + count)]
+
+    @settings(deadline=None)
+    @given(one=ADDRESSES, other=ADDRESSES)
+    def test_no_two_addresses_share_a_stream(self, one, other):
+        """A counter of the same key and the same last words would be a stream that runs into the other."""
+        a, b = stream_at(one), stream_at(other)
+        assert ((a.key, a.counter[1:]) == (b.key, b.counter[1:])) is (one == other)
+
+    @settings(deadline=None)
+    @given(seed=SEEDS, layers=st.lists(st.tuples(PURPOSES, LAYERS), min_size=2, max_size=50, unique=True), step=STEPS)
+    def test_all_layers_and_purposes_draw_other_words(self, seed, layers, step):
+        keys = {Rng(seed, layer).stream(purpose, step=step).key for purpose, layer in layers}
+        first = {int(Rng(seed, layer).stream(purpose, step=step).words(1)[0]) for purpose, layer in layers}
+        assert len(keys) == len(first) == len(layers)
+
     @pytest.mark.parametrize(("counter", "key", "words"), KNOWN, ids=["zeros", "ones", "pi"])
     def test_known_answers(self, counter, key, words):
         assert philox(counter, key) == words
@@ -183,6 +223,38 @@ class TestBackends:
         here, there = Dropout(0.4), Dropout(0.4)
         for _ in range(3):
             np.testing.assert_array_equal(dropped(typed_backend, here), dropped(host, there))
+
+    def test_masks_by_the_papers_algorithm_alone(self, typed_backend):
+        """Of the second leaf layer, in its third step."""
+        backend, layer, rate = replace(typed_backend, rng=Rng(7, 1)), Dropout(0.4), 0.4
+        for _ in range(3):
+            y = dropped(backend, layer)
+        kept = [word((7, 1, Purpose.DROPOUT, 2, 0), place) >= int(rate * 2.0**64) for place in range(y.size)]
+        np.testing.assert_array_equal(y != 0, np.reshape(kept, y.shape))
+
+    @pytest.mark.parametrize("first", [1, 2, 7, 9])
+    def test_masks_are_the_same_however_an_update_is_split(self, first, backend):
+        """Each part of an update says how many samples came before it; rows of 7 elements do not end with a block."""
+        layer = Dropout(0.5)
+        layer.build((7,), backend)
+
+        def mask(rows: int, offset: int) -> np.ndarray:
+            ones = backend.asarray(np.ones((rows, 7)))
+            stream = layer.varying()["stream"](Moment(step=4, offset=offset))
+            return backend.to_numpy(backend.ops.dropout(ones, layer.rate, stream))
+
+        parts = [mask(first, 0), mask(10 - first, first)]
+        np.testing.assert_array_equal(np.concatenate(parts), mask(10, 0))
+
+    def test_layers_of_a_network_have_streams_of_their_own(self, backend):
+        """Leaves are counted through all chains, also those without parameters, so a nested network is the flat one."""
+        inner = Sequential([Dense(3), Sequential([Dropout(0.5), ReLU()]), Dropout(0.5)])
+        network = Sequential([Flatten(), Dropout(0.5), inner, Dropout(0.5)])
+        network.build((4,), backend)
+        drops = [leaf for _, leaf in network.leaves() if isinstance(leaf, Dropout)]
+        streams = [leaf.varying()["stream"](Moment(0)) for leaf in drops]
+        assert [stream.key[1] & 0xFFFFFFFF for stream in streams] == [1, 3, 5, 6]
+        assert len({stream.key for stream in streams}) == 4
 
     def test_steps_and_layers_drop_different_elements(self, backend):
         layer = Dropout(0.5)

@@ -543,7 +543,10 @@ def test_losses_draw_what_fits(kind, reduction, backend):
     for option in options:
         for seed in range(3):
             result = check(kind(reduction=reduction, **option), backend=backend, seed=seed)
-            assert [(t.name, t.note, t.left_out) for t in result.tensors] == [("y_pred", "", 0)]
+            assert [(t.name, t.note) for t in result.tensors] == [("y_pred", "")]
+            assert result.tensors[0].left_out <= (
+                kind is losses.Huber
+            )  # its slope bends at ±δ, where some error may lie
 
 
 def test_a_loss_whose_gradient_is_of_another_reduction():
@@ -654,7 +657,7 @@ def test_arguments_that_make_no_sense():
         check(Dense(2), tolerance=0)
     with pytest.raises(ShapeError, match="expected x of shape") as caught:
         check(Dense(2, input_size=5))
-    assert "give x or input_shape" in caught.value.__notes__[0]
+    assert "give x or input_shape" in "".join(caught.value.__notes__)
 
 
 def test_a_forward_of_another_shape_than_build_said():

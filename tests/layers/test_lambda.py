@@ -80,7 +80,7 @@ def test_a_function_that_takes_no_empty_batch_gets_its_shape_said(backend):
     layer = Lambda(centred, lambda xp, dy, x: dy)
     with pytest.raises(Exception) as caught:  # noqa: PT011  # the library's own
         layer.build((3,), backend)
-    assert "give Lambda(…, output_shape=…)" in caught.value.__notes__[0]
+    assert "give Lambda(…, output_shape=…)" in "".join(caught.value.__notes__)
     layer = Lambda(centred, lambda xp, dy, x: dy, output_shape=(3,))
     assert layer.build((3,), backend) == (3,)
     assert float(backend.xp.max(layer.forward(backend.asarray(X)))) == 0

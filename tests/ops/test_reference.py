@@ -795,12 +795,22 @@ def eps(backend):
     return float(backend.xp.finfo(backend.dtype).eps)
 
 
-@pytest.mark.parametrize("layout", [contiguous, transposed, strided])
-@pytest.mark.parametrize("batch", [1, 5])
 @numbered
-def test_op(case, batch, layout, typed_backend, random):
-    backend, (name, draw, formula) = typed_backend, case
-    host = [on_grid(backend, a) for a in draw(Draw(random, batch))]
+def test_op(case, typed_backend):
+    """In three layouts of memory, for one row and for several: one test, because there are thousands of these."""
+    for batch in (1, 5):
+        for layout in (contiguous, transposed, strided):
+            try:
+                assert_op(case, batch, layout, typed_backend)
+            except Exception as error:
+                error.add_note(f"batch {batch}, {layout.__name__}")
+                raise
+
+
+def assert_op(case, batch, layout, backend):
+    """Values, type, device and shape of the results; and the inputs are as they were."""
+    name, draw, formula = case
+    host = [on_grid(backend, a) for a in draw(Draw(np.random.default_rng(0), batch))]
     arguments = [put(backend, a, layout) for a in host]
 
     results = as_tuple(getattr(backend.ops, name)(*arguments))

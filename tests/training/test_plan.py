@@ -327,7 +327,7 @@ CASES = {
     "hinge": Case(lambda: [Dense(4), Tanh(), Dense(4)], Hinge(), "binary"),
 }
 
-OWN = ("own", "alias", "no head", "lambda", "residual")  # residuals: no kernel adds
+OWN = ("own", "alias", "no head", "lambda")
 BUILT_IN = [name for name in CASES if not any(word in name for word in OWN)]
 
 

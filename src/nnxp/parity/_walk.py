@@ -20,7 +20,7 @@ from nnxp.training import Model
 from nnxp.training.engine import TRAIN_WITH_METRICS, TRY_WITH_METRICS, Snapshot
 from nnxp.training.program import Network
 
-__all__ = ["Found", "State", "Walk", "jolted_step"]
+__all__ = ["Found", "State", "Walk", "calls", "jolted_step"]
 
 Values = dict[str, Any]
 
@@ -64,13 +64,14 @@ def network_of(model: Model, *, fused: bool = False) -> Network:
     return model.engine.network(TRAIN_WITH_METRICS if gradients else TRY_WITH_METRICS, fused=fused)
 
 
-def calls(model: Model, network: Network, x: Array, y: Array) -> Iterator[tuple[Record, Values]]:
-    """Each record of an update in turn, with the values that it reads, also of the optimizer's.
+def calls(model: Model, x: Array, y: Array) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Each record of an update in turn, with the values that it reads by name, also those of the optimizer.
 
-    Whoever asks puts the results among the values before asking for the next record. Nothing but the gradients' buffer
-    is changed.
+    x and y are arrays of the model's backend. Whoever asks puts the results among the values before asking for the next
+    record. Nothing but the gradients' buffer is changed.
     """
-    engine, program = model.engine, network.program
+    engine, network = model.engine, network_of(model)
+    program = network.program
     values: Values = {"x": x, "y": y, **program.constants, **engine.parameters, **engine.statistics}
     values |= on_backend(engine.loss.constants((x.shape[0], *engine.output_shape)), engine.backend)
     values |= {name: make(Moment(model.step)) for name, make in program.varying.items()}
@@ -91,15 +92,12 @@ class Walk:
 
     def __init__(self, models: Sequence[Model]) -> None:
         self._models = models
-        self._networks = [network_of(model) for model in models]
-        self._opaque = [
-            [record for record in network.program.records if not isinstance(record.op, str)]
-            for network in self._networks
-        ]
-        plain = self._networks[0].program.records
+        programs = [network_of(model).program.records for model in models]
+        self._opaque = [[record for record in records if not isinstance(record.op, str)] for records in programs]
+        plain = programs[0]
         fused = network_of(models[0], fused=True).program.records
         self._fused = [record for record in fused if isinstance(record.op, str) and record not in plain]
-        if len({tuple(map(_name, network.program.records)) for network in self._networks}) > 1:
+        if len({tuple(map(_name, records)) for records in programs}) > 1:
             raise ConfigurationError(
                 "parity.compare: model_factory made other layers for another backend; it must make the same network "
                 "each time."
@@ -113,7 +111,7 @@ class Walk:
             state.put(model)
         opaque = map(list, zip(*self._opaque, strict=True))
         fused = {id(record): record for record in self._fused}
-        for record, values in calls(self._models[0], self._networks[0], x, y):
+        for record, values in calls(self._models[0], x, y):
             own = [record] * len(self._models) if isinstance(record.op, str) else next(opaque)
             yield from self._compare(own, values, state.step)
             for key, other in list(fused.items()):
@@ -140,10 +138,10 @@ def jolted_step(model: Model, x: Array, y: Array, *, number: int, share: float) 
 
     The random numbers are a function of ``number`` and the step.
     """
-    engine, backend, network = model.engine, model.backend, network_of(model)
+    engine, backend = model.engine, model.backend
     random = Rng(number).generator(Purpose.USER, step=model.step)
     values: Values = {}
-    for record, values in calls(model, network, x, y):
+    for record, values in calls(model, x, y):
         arguments = [values[name] for name in record.inputs]
         made = _run(record, backend, arguments)
         expected = list(map(_on_host, made.values()))
@@ -151,7 +149,7 @@ def jolted_step(model: Model, x: Array, y: Array, *, number: int, share: float) 
         for name, result, limit in zip(made, expected, limits, strict=True):
             moved = result + share * limit * random.uniform(-1, 1, result.shape) if result.dtype.kind == "f" else result
             values[name] = backend.asarray(moved)
-    loss = _on_host(values[network.outputs["loss"]])
+    loss = _on_host(values[network_of(model).outputs["loss"]])
     flats = {name: values[name] for name in ("w", *engine.slots)}
     start, factor = engine.optimizer_start, engine.rate_factor
     engine.restore(Snapshot(flats, engine.remembered(), model.step + 1, engine.optimizer, start, factor))

@@ -8,7 +8,7 @@ import numpy as np
 from nnxp._types import Array
 from nnxp.ops import Call
 
-__all__ = ["linear", "linear_bias_gradient", "linear_input_gradient", "linear_weight_gradient", "matmul"]
+__all__ = ["add", "linear", "linear_bias_gradient", "linear_input_gradient", "linear_weight_gradient", "matmul"]
 
 
 _LONG = 1024
@@ -22,6 +22,10 @@ def matmul(a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Cal
     if out is None or out.flags.c_contiguous:
         return lambda: np.dot(a, b, out=out)
     return lambda: np.multiply(a, b, out=out)
+
+
+def add(a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
+    return lambda: np.add(a, b, out=out)
 
 
 def linear(x: Array, w: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
