@@ -220,17 +220,25 @@ def binary_crossentropy_from_logits(
     stable, term, count = np.empty_like(z), np.empty_like(z), z.dtype.type(divisor)
 
     def call() -> Array:
-        np.maximum(z, 0, out=stable)
-        np.multiply(z, y, out=term)
-        np.subtract(stable, term, out=stable)
+        np.greater(z, 0, out=stable)
+        np.subtract(stable, y, out=stable)
+        np.abs(stable, out=stable)  # the share of the side that z is not on
         np.abs(z, out=term)
+        np.multiply(stable, term, out=stable)
         np.negative(term, out=term)
         np.exp(term, out=term)
         np.log1p(term, out=term)
         np.add(stable, term, out=stable)
-        return np.add.reduce(stable, axis=None) / count
+        total = np.add.reduce(stable, axis=None)
+        return (total if total == total else _with_infinities(z, y)) / count
 
     return call
+
+
+def _with_infinities(z: Array, y: Array) -> Array:
+    """The sum where the quick one is NaN: here 0 · ∞ is 0, and only NaN makes NaN."""
+    size, wrong = np.abs(z), np.abs((z > 0) - y)
+    return np.add.reduce(np.where(wrong == 0, 0, size) * wrong + np.log1p(np.exp(-size)), axis=None)
 
 
 def binary_crossentropy_from_logits_backward(

@@ -106,8 +106,10 @@ def weighted_binary_crossentropy_from_logits_rows(xp: Namespace, z: Array, y: Ar
 
 
 def _stable(xp: Namespace, z: Array, y: Array) -> Array:
-    # -log σ(z) = max(z, 0) - z + log(1 + e^(-|z|)), and log(1 - σ(z)) = log σ(-z)
-    return xp.maximum(z, xp.zeros_like(z)) - z * y + xp.log1p(xp.exp(-xp.abs(z)))
+    # max(z, 0) - z·y = |z|·w, where w is the share of the side that z is not on; a share of 0 costs nothing: 0 · ∞ is 0
+    size = xp.abs(z)
+    wrong = xp.abs(xp.astype(z > 0, z.dtype) - y)
+    return xp.where(wrong > 0, size, xp.zeros_like(z)) * wrong + xp.log1p(xp.exp(-size))
 
 
 def _weighted(xp: Namespace, p: Array, y: Array, positive_weight: float) -> Array:
@@ -117,6 +119,7 @@ def _weighted(xp: Namespace, p: Array, y: Array, positive_weight: float) -> Arra
 
 def _weighted_stable(xp: Namespace, z: Array, y: Array, positive_weight: float) -> Array:
     zero, rest = xp.zeros_like(z), xp.log1p(xp.exp(-xp.abs(z)))
-    yes = xp.where(y > 0, xp.maximum(-z, zero) + rest, zero)  # -log σ(z); a share of 0 costs nothing: 0 · ∞ is 0
+    share = positive_weight * y
+    yes = xp.where(share > 0, xp.maximum(-z, zero) + rest, zero)  # -log σ(z); a share of 0 costs nothing: 0 · ∞ is 0
     no = xp.where(y < 1, xp.maximum(z, zero) + rest, zero)  # -log σ(-z)
-    return positive_weight * y * yes + (1 - y) * no
+    return share * yes + (1 - y) * no
