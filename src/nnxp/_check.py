@@ -12,6 +12,7 @@ __all__ = [
     "choice",
     "dtype_name",
     "finite",
+    "flag",
     "fraction",
     "instance",
     "non_negative",
@@ -103,6 +104,13 @@ def up_to_one(owner: str, name: str, value: Any) -> float:
     if not 0 < number <= 1:
         raise ConfigurationError(f"{owner}: {name} must be a number in (0, 1], got {value!r}.")
     return number
+
+
+def flag(owner: str, name: str, value: Any) -> bool:
+    """``value`` as True or False."""
+    if not isinstance(value, bool) and getattr(getattr(value, "dtype", None), "kind", "") != "b":
+        raise ConfigurationError(f"{owner}: {name} must be True or False, got {value!r}.")
+    return bool(value)
 
 
 def choice(owner: str, name: str, value: Any, options: Iterable[str]) -> str:

@@ -57,6 +57,11 @@ class Loss(ABC):
         return None
 
     @property
+    def reads_logits(self) -> bool:
+        """Whether predictions are logits, of which the loss makes probabilities."""
+        return False
+
+    @property
     def threshold(self) -> float:
         """What an output must be above to say yes, where targets are binary."""
         return 0.5
@@ -170,6 +175,7 @@ class CategoricalCrossentropy(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check.flag("CategoricalCrossentropy", "from_logits", self.from_logits)
         _check.fraction("CategoricalCrossentropy", "label_smoothing", self.label_smoothing)
         if self.class_weights is not None:
             weights = _check.numbers("CategoricalCrossentropy", "class_weights", self.class_weights)
@@ -182,6 +188,10 @@ class CategoricalCrossentropy(Loss):
     @property
     def head(self) -> str | None:
         return None if self.from_logits else "Softmax"
+
+    @property
+    def reads_logits(self) -> bool:
+        return self.from_logits
 
     def check(self, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
         return class_targets("CategoricalCrossentropy", y, expected, backend, values=values)
@@ -220,6 +230,10 @@ class KLDivergence(Loss):
 
     targets: ClassVar[Literal["classes"]] = "classes"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.flag("KLDivergence", "from_logits", self.from_logits)
+
     @property
     def op(self) -> str:
         return "kl_divergence_from_logits" if self.from_logits else "kl_divergence"
@@ -227,6 +241,10 @@ class KLDivergence(Loss):
     @property
     def head(self) -> str | None:
         return None if self.from_logits else "Softmax"
+
+    @property
+    def reads_logits(self) -> bool:
+        return self.from_logits
 
     def check(self, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
         return class_targets("KLDivergence", y, expected, backend, values=values)
@@ -257,6 +275,7 @@ class BinaryCrossentropy(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check.flag("BinaryCrossentropy", "from_logits", self.from_logits)
         weight = self.positive_weight
         if isinstance(weight, Sequence) or hasattr(weight, "__len__"):
             weight = _check.numbers("BinaryCrossentropy", "positive_weight", weight)
@@ -272,6 +291,10 @@ class BinaryCrossentropy(Loss):
     @property
     def head(self) -> str | None:
         return None if self.from_logits else "Sigmoid"
+
+    @property
+    def reads_logits(self) -> bool:
+        return self.from_logits
 
     @property
     def threshold(self) -> float:

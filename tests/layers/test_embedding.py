@@ -9,7 +9,7 @@ import pytest
 import nnxp
 from nnxp.data import Scaling
 from nnxp.errors import ConfigurationError, DataError, DtypeError, NnxpError, NotBuiltError, ShapeError
-from nnxp.initializers import Normal, Ones
+from nnxp.initializers import Constant, Normal
 from nnxp.layers import Dense, Embedding, Flatten, Layer, LayerNorm, Linear, Sequential, Softmax, Tanh
 from nnxp.layers._base import join
 from nnxp.losses import CategoricalCrossentropy, MeanSquaredError
@@ -92,7 +92,7 @@ def test_first_values(backend):
     assert weights.shape == (50, 40)
     assert 0.049 < np.abs(weights).max() <= 0.05
     np.testing.assert_array_equal(
-        table(backend, [Embedding(V, D, weight_initializer=Ones())]).state_dict()["0.weights"], np.ones((V, D))
+        table(backend, [Embedding(V, D, weight_initializer=Constant(1.0))]).state_dict()["0.weights"], np.ones((V, D))
     )
 
 

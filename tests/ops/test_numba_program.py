@@ -1,6 +1,7 @@
 """Compiled kernels: the exponential, the table and who walks down it, and what happens without BLAS or a cache."""
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -141,3 +142,30 @@ def test_nothing_is_compiled_before_it_is_needed():
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_compiled_and_cached_code_give_the_same_bits(tmp_path):
+    """The process that compiles, and one that reads what it left behind."""
+    code = """
+import numpy, nnxp, sys
+random = numpy.random.default_rng(0)
+x, y = random.standard_normal((50, 4), dtype="float32"), random.integers(0, 3, 50)
+for optimizer in (nnxp.optimizers.Adam(), nnxp.optimizers.SGD(0.1, momentum=0.9)):
+    model = nnxp.Model(
+        [nnxp.layers.Dense(33), nnxp.layers.Tanh(), nnxp.layers.Dense(17), nnxp.layers.Sigmoid(),
+         nnxp.layers.Dense(3), nnxp.layers.Softmax()],
+        loss=nnxp.losses.CategoricalCrossentropy(), optimizer=optimizer,
+        backend=nnxp.get_backend("numpy", kernels="numba"),
+    )
+    for _ in range(5):
+        model.train_step(x, y)
+    for array in model.state_dict().values():
+        sys.stdout.write(array.tobytes().hex())
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-W", "error", "-c", code]
+    first, second = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    assert any(tmp_path.rglob("*.nbc"))
+    assert first == second

@@ -219,8 +219,8 @@ CASES = {
     "softmax head sum": Case(lambda: [Dense(4), Softmax()], CategoricalCrossentropy(reduction="sum"), "classes"),
     "softmax no head": Case(lambda: [Dense(4), Softmax(), Same()], CCE, "classes"),
     "class logits": Case(lambda: [Dense(4), ReLU(), Dense(4)], CategoricalCrossentropy(from_logits=True), "classes"),
-    "softmax, then class logits": Case(
-        lambda: [Dense(4), Softmax()], CategoricalCrossentropy(from_logits=True), "classes"
+    "softmax no head, then class logits": Case(
+        lambda: [Dense(4), Softmax(), Same()], CategoricalCrossentropy(from_logits=True), "classes"
     ),
     "sigmoid head": Case(lambda: [_penalized(), ReLU(), Dense(4), Sigmoid()], BCE, "binary"),
     "sigmoid head nested": Case(lambda: [Dense(4), Sequential([Dense(4), Sigmoid()])], BCE, "binary"),

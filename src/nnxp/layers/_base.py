@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from nnxp import _check
 from nnxp._types import Array, Arrays, Shape
 from nnxp.backend import Backend
-from nnxp.errors import ConfigurationError, NotBuiltError, ShapeError
+from nnxp.errors import ConfigurationError, DtypeError, NotBuiltError, ShapeError
 from nnxp.ops.record import Program, Record
 from nnxp.parameters import Segment
 from nnxp.regularizers import Regularizer
@@ -173,12 +173,15 @@ def put(layer: Layer, arrays: Any, name: str, value: Array) -> None:
 def _opaque_forward(layer: Layer, training: bool, x: Array, *, out: Any = None) -> Array:
     y = layer.forward(x, training=training)
     _check_shape(layer, "forward", y, (x.shape[0], *(layer.output_shape or ())), "the shape that build returned")
+    if layer.index_limit is None:
+        _check_dtype(layer, "forward", y, x)
     return y
 
 
 def _opaque_backward(layer: Layer, names: tuple[str, ...], dy: Array, *, out: Any = None) -> Any:
     dx = layer.backward(dy)
     _check_shape(layer, "backward", dx, (dy.shape[0], *(layer.input_shape or ())), "the shape of its input")
+    _check_dtype(layer, "backward", dx, dy)
     if not names:
         return dx
     parameters, gradients = layer.parameters(), layer.gradients()
@@ -189,7 +192,17 @@ def _opaque_backward(layer: Layer, names: tuple[str, ...], dy: Array, *, out: An
             )
         what = f"gradients()[{name!r}]"
         _check_shape(layer, what, gradients[name], _check.shape(parameters[name]), "the shape of the parameter")
+        _check_dtype(layer, what, gradients[name], dy)
     return (dx, *(gradients[name] for name in names))
+
+
+def _check_dtype(layer: Layer, what: str, array: Any, like: Array) -> None:
+    """Another type would be read wrongly by what comes next, which may work on bare memory."""
+    if getattr(array, "dtype", None) != like.dtype:
+        wanted, got = _check.dtype_name(like.dtype), _check.dtype_name(getattr(array, "dtype", type(array)))
+        raise DtypeError(
+            f"{layer}.{what} gave {got}, expected {wanted}, the type of its input; keep arrays in that type."
+        )
 
 
 def _check_shape(layer: Layer, what: str, array: Any, expected: Shape, why: str) -> None:

@@ -1,5 +1,6 @@
 """Metrics by name."""
 
+import re
 from collections.abc import Callable
 
 from nnxp.errors import ConfigurationError
@@ -38,12 +39,17 @@ def resolve(metric: str | Metric, loss: Loss) -> Metric:
     """A metric by name or as it is; a name is the one that fits the loss."""
     if isinstance(metric, Metric):
         return metric
+    if isinstance(metric, str) and (top := re.fullmatch(r"top_([1-9]\d*)_accuracy", metric)):
+        return _fitting(metric, loss, {"classes": lambda loss: TopKAccuracy(int(top[1]))})
     if not isinstance(metric, str) or metric not in _NAMED:
         names = ", ".join(map(repr, _NAMED))
         raise ConfigurationError(
             f"Model: metrics must hold objects of nnxp.metrics or names ({names}), got {metric!r}."
         )
-    kinds = _NAMED[metric]
+    return _fitting(metric, loss, _NAMED[metric])
+
+
+def _fitting(metric: str, loss: Loss, kinds: dict[str, Callable[[Loss], Metric]]) -> Metric:
     if loss.targets not in kinds:
         raise ConfigurationError(
             f"Model: the metric {metric!r} is for targets of the kind {' or '.join(map(repr, kinds))}; those of "

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import nan, prod
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ class _Share(Metric):
 
     def result(self, counts: Sequence[Any]) -> float:
         right, total = counts
-        return float(right) / float(total)
+        return float(right) / float(total) if total else nan
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
+from math import inf
 from numbers import Real
 from typing import ClassVar, TypeAlias
 
 from nnxp import _check
+from nnxp.errors import ConfigurationError
 from nnxp.ops.record import Record, record
 from nnxp.optimizers._rates import Rates
 from nnxp.schedules import Schedule
@@ -119,7 +121,14 @@ class GradientOptimizer(Optimizer):
 
     def rate(self, step: int) -> float:
         """The learning rate of update ``step``."""
-        return float(self.learning_rate(step)) if callable(self.learning_rate) else float(self.learning_rate)
+        if not callable(self.learning_rate):
+            return float(self.learning_rate)
+        rate = self.learning_rate(step)
+        if not isinstance(rate, Real) or not 0 <= rate < inf:
+            raise ConfigurationError(
+                f"{type(self).__name__}: learning_rate gave {rate!r} for step {step}, expected a number of at least 0."
+            )
+        return float(rate)
 
     def records(self) -> tuple[Record, ...]:
         """One update, as records over the flat buffers ``w``, ``g`` and `memory`, and over `scalars`.

@@ -25,6 +25,7 @@ class SGD(GradientOptimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check.fraction("SGD", "momentum", self.momentum)
+        _check.flag("SGD", "nesterov", self.nesterov)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]  # without momentum there is nothing to remember

@@ -264,8 +264,9 @@ class Model:
         callbacks = _callbacks(callbacks)
         if self._engine is not None:
             self._engine.require_own_parameters("fit")
-        data = self._data(x, y, sample_weight)
-        validation = None if validation_data is None else self._data(*_validation(validation_data))
+        with self._unbuilt_by_bad_data():
+            data = self._data(x, y, sample_weight)
+            validation = None if validation_data is None else self._data(*_validation(validation_data))
         self.metrics = tuple(metric.fitted(self.backend.to_numpy(data[1])) for metric in self._metrics)
         fit = Fit(self, self.engine, self.metrics, data, validation, epochs, batch_size, shuffle, callbacks)
         self.history = fit.history
@@ -521,21 +522,24 @@ def _check_free(root: Sequential) -> None:
 
 
 def _check_first(root: Sequential) -> None:
-    """Refuse a layer of indices behind another layer: indices come from the data, and what makes them cannot learn."""
+    """Refuse a layer of indices behind one that reads real numbers: the door would make real numbers of them."""
     first, *others = (leaf for _, leaf in root.leaves())
     late = next((leaf for leaf in others if leaf.index_limit is not None), None)
-    if late is not None:
+    if late is not None and first.index_limit is None:
         raise ConfigurationError(f"Model: {late} reads indices, but x goes to {first} first; put {late} first.")
 
 
 def _check_head(root: Sequential, loss: Loss) -> None:
     """Refuse a cross-entropy of probabilities behind a layer that makes none: its loss would fall, and mean nothing."""
-    if loss.head is None:
-        return
     last: Layer = root
     for _, leaf in root.leaves():
         last = last if leaf.makes == "its input" else leaf
-    if last.makes == "scores":
+    if last.makes == "probabilities" and loss.reads_logits:
+        raise ConfigurationError(
+            f"Model: {type(loss).__name__}(from_logits=True) expects logits, and the network ends in {last}: leave one "
+            "of the two away."
+        )
+    if loss.head is not None and last.makes == "scores":
         kind = type(loss).__name__
         raise ConfigurationError(
             f"Model: {kind} expects probabilities, and the network ends in {last}: put {loss.head}() behind it, or use "

@@ -137,7 +137,7 @@ class EarlyStopping(Callback):
     ) -> None:
         self._watch = _Watch("EarlyStopping", monitor, minimum_delta, mode)
         self.patience = _check.positive_int("EarlyStopping", "patience", patience)
-        self.restore_best = restore_best
+        self.restore_best = _check.flag("EarlyStopping", "restore_best", restore_best)
         self._best: Snapshot | None = None
 
     def on_train_begin(self, model: Any) -> None:

@@ -39,8 +39,10 @@ __all__ = [
 ]
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
-fast = njit(nogil=True, fastmath=_FAST, error_model="numpy")
-exact = njit(nogil=True, error_model="numpy")
+# Inlined always: a process that compiles would else call each loop's own machine code, and one that reads the cache
+# the copy inside of `run`, which LLVM optimized once more, and rounds differently.
+fast = njit(nogil=True, fastmath=_FAST, error_model="numpy", forceinline=True)
+exact = njit(nogil=True, error_model="numpy", forceinline=True)
 
 
 # -- the exponential
@@ -54,7 +56,7 @@ _LOWEST, _HIGHEST = np.float32(-87.33654), np.float32(88.72283)  # beyond them e
 _HALF, _ONE, _ZERO, _INFINITY = map(np.float32, (0.5, 1.0, 0.0, np.inf))
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, error_model="numpy", fastmath={"contract"}, forceinline=True)
 def _exp32(x: Any) -> Any:
     """e^x to one ULP, in arithmetic that loops vectorize: e^x = 2^n e^r with |r| <= ln 2 / 2, and e^r by a polynomial.
 
