@@ -7,7 +7,7 @@ Two libraries never give the same bits: they add in other orders, and their expo
 right result is the exact one after n roundings, each of at most half an $\epsilon$ of the magnitude M that was rounded.
 So two right results differ by at most $n\,\epsilon\,M$, element by element. M is the result itself where nothing
 cancels, and the difference is shown in ULP too; in a product it is $|x| \cdot |w|$. How n and M come about stands with
-each op in ``parity/_bounds.py``. The table shows the *share* of that which was used: up to 1 is rounding, anything
+each op in ``parity/_bounds``. The table shows the *share* of that which was used: up to 1 is rounding, anything
 above is another op. Nothing carries over from one op to the next, so the first op above 1 is the one to look at.
 
 **Step by step, each on its own path.** Every backend trains with its own plan, kernels and memory; the loss and each
