@@ -65,7 +65,7 @@ def images() -> dict:
     return {
         "layers": [*first, layers.Flatten(), layers.LayerNorm(), layers.Dense(3), layers.Softmax()],
         "loss": losses.CategoricalCrossentropy(label_smoothing=0.1, class_weights=(1.0, 2.0, 0.5)),
-        "optimizer": optimizers.AdamW(0.02, weight_decay=0.1, epsilon=1e-4, clip_parameter_norm=0.5),
+        "optimizer": optimizers.AdamW(0.02, weight_decay=0.1, epsilon=1e-4, clip_parameter_norm=1.5),
     }
 
 
