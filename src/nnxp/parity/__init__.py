@@ -21,6 +21,10 @@ must be equal to the last bit.
 Where the yardstick itself has grown past 1 %, one path is as good as another, and only ops are compared from there on;
 the report says from which step. So compare float32 over short runs, and long runs in float64.
 
+What makes whole steps of a gradient that is all rounding is chaos from the first step: Adam or Lion on a bias directly
+before a batch normalization, which takes it away again. An optimizer with ``accumulate`` is refused, because its
+batches are no single program.
+
 >>> import nnxp
 >>> from nnxp import layers, losses, optimizers
 >>> def factory(backend):

@@ -5,8 +5,6 @@ from math import log
 import numpy as np
 
 from nnxp._types import Array
-from nnxp.ops.reference.activations.gates import _RATE, _twice_u
-from nnxp.ops.reference.activations.rectifiers import _LEVEL, _SCALE
 from nnxp.ops.reference.activations.sigmoids import softplus
 from nnxp.ops.reference.special import normal_cdf, normal_pdf
 from nnxp.parity._bounds.bound import EXACT, FUNCTION, Bound, one, relative, summed
@@ -15,6 +13,11 @@ __all__ = ["ACTIVATIONS", "exponentials", "sigma"]
 
 _NORMAL = 2 * 16 + 2 * FUNCTION + 4
 """Roundings of the normal distribution: polynomials of degree 8 above and below a fraction bar, two exponentials."""
+
+
+# Constants of formulas, to the few digits that a bound needs.
+_SELU_SCALE, _SELU_LEVEL = 1.0507, 1.7581
+_GELU_RATE, _GELU_CUBE = 1.5958, 0.044715
 
 
 def sigma(z: Array) -> Array:
@@ -27,7 +30,7 @@ def _elu_backward(dy: Array, y: Array, alpha: float) -> Array:
 
 
 def _selu_backward(dy: Array, y: Array) -> Array:
-    return np.abs(dy) * np.where(y > 0, 2 * _SCALE, 3 * (np.abs(y) + _LEVEL))
+    return np.abs(dy) * np.where(y > 0, 2 * _SELU_SCALE, 3 * (np.abs(y) + _SELU_LEVEL))
 
 
 def _hard_sigmoid(x: Array) -> Array:
@@ -53,6 +56,10 @@ def _gelu_backward(dy: Array, x: Array) -> Array:
     return (_NORMAL + 4) * np.abs(dy) * (normal_cdf(np, x) + np.abs(x) * normal_pdf(np, x))
 
 
+def _twice_u(x: Array) -> Array:
+    return _GELU_RATE * (x + _GELU_CUBE * x * x * x)
+
+
 def _gelu_tanh(x: Array) -> Array:
     """The rounding of 2u is an error of the exponent, so it grows with that, where it is one of σ(2u)."""
     u = _twice_u(np.clip(x, -40, 40))
@@ -62,7 +69,7 @@ def _gelu_tanh(x: Array) -> Array:
 def _gelu_tanh_backward(dy: Array, x: Array) -> Array:
     near = np.clip(x, -40, 40)  # beyond it all is 0 or dy
     u, size = _twice_u(near), np.abs(near)
-    slope = 2 * _RATE * (1 + 3 * 0.044715 * near * near)
+    slope = _GELU_RATE * (1 + 3 * _GELU_CUBE * near * near)
     steep = sigma(u) * sigma(-u) * (1 + np.abs(u))
     return (2 * FUNCTION + 12) * np.abs(dy) * (sigma(u) + steep * (1 + size * slope))
 
