@@ -1,12 +1,15 @@
-"""Write ``tests/golden/trajectory.npz``: three small trainings by the reference on NumPy, in float32 and float64.
+"""Write ``tests/golden/trajectory.npz``: four small trainings by the reference on NumPy, in float32 and float64.
 
-``python tools/make_trajectory.py`` is to be run when the mathematics is meant to change, and never else: the file is
-what later versions, other libraries and other machines are held against. For each training it holds the initial
+``python tools/make_trajectory.py NAME…`` is to be run when a network is new or its mathematics is meant to change, and
+never else: the file is what later versions, other libraries and other machines are held against. What it holds of the
+networks that are not named stays as it is. For each training it holds the initial
 parameters, the loss of each step, the last parameters and optimizer state, and one step op by op, with the state before
 it.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from nnxp import layers, losses, optimizers, parity, regularizers, schedules
 TARGET = Path(__file__).parents[1] / "tests" / "golden" / "trajectory.npz"
 STEPS = {"float32": 10, "float64": 200}
 """Float32 is compared while rounding has not grown yet, float64 over a longer way."""
+STEPS_ON_IMAGES = {"float32": 5, "float64": 30}
 TAKEN_APART = 3
 """The step that is stored op by op."""
 ROWS, BATCH = 36, 12
@@ -52,12 +56,34 @@ def regression() -> dict:
     }
 
 
-NETWORKS = {network.__name__: network for network in (classes, yes_or_no, regression)}
+def images() -> dict:
+    """A convolution, poolings, both normalizations; smoothed and weighted classes; AdamW.
+
+    The convolution's biases are not directly before a normalization, where their gradient would be all rounding.
+    """
+    first = [layers.Conv2D(3, 3), layers.GELU(), layers.MaxPool2D(2, strides=1), layers.BatchNorm()]
+    return {
+        "layers": [*first, layers.Flatten(), layers.LayerNorm(), layers.Dense(3), layers.Softmax()],
+        "loss": losses.CategoricalCrossentropy(label_smoothing=0.1, class_weights=(1.0, 2.0, 0.5)),
+        "optimizer": optimizers.AdamW(0.02, weight_decay=0.1, epsilon=1e-4, clip_parameter_norm=1.5),
+    }
+
+
+NETWORKS = {network.__name__: network for network in (classes, yes_or_no, regression, images)}
+
+
+def steps(name: str, dtype: str) -> int:
+    """The length of a training."""
+    return (STEPS_ON_IMAGES if name == "images" else STEPS)[dtype]
 
 
 def data(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Features and targets, float64."""
-    x = np.random.Generator(np.random.Philox(17)).standard_normal((ROWS, 4))
+    random = np.random.Generator(np.random.Philox(17))
+    if name == "images":
+        x = random.standard_normal((ROWS, 5, 5, 1))
+        return x, np.argmax(x[:, 2, 1:4, 0], axis=1)
+    x = random.standard_normal((ROWS, 4))
     targets = {
         "classes": np.argmax(x[:, :3], axis=1),
         "yes_or_no": (x[:, :2] * x[:, 2:] > 0).astype(np.float64),
@@ -69,7 +95,7 @@ def data(name: str) -> tuple[np.ndarray, np.ndarray]:
 def model_of(name: str, backend: nnxp.Backend) -> nnxp.Model:
     """The network, built on a backend."""
     model = nnxp.Model(**NETWORKS[name](), backend=backend)
-    model.build((4,))
+    model.build(data(name)[0].shape[1:])
     return model
 
 
@@ -85,7 +111,7 @@ def record(name: str, dtype: str) -> Iterator[tuple[str, np.ndarray]]:
     model, (x, y) = model_of(name, backend), data(name)
     yield from (("initial." + key, array) for key, array in model.state_dict().items())
     values = []
-    for step in range(STEPS[dtype]):
+    for step in range(steps(name, dtype)):
         part = batch(step)
         if step == TAKEN_APART:
             yield from _taken_apart(model, backend.asarray(x[part]), backend.asarray(y[part]))
@@ -110,15 +136,37 @@ def _taken_apart(model: nnxp.Model, x: np.ndarray, y: np.ndarray) -> Iterator[tu
             yield f"op.{number}.{step.op}.{key}", np.array(array)
 
 
-def main() -> None:
-    """Run all and store them."""
-    arrays = {f"{name}.{part}": array for name in NETWORKS for part, array in zip("xy", data(name), strict=True)}
-    for name in NETWORKS:
+def save(arrays: Mapping[str, np.ndarray]) -> None:
+    """Store arrays as one: hundreds of small entries would be mostly their headers."""
+    index = [f"{key} {array.dtype.str} {array.shape}" for key, array in arrays.items()]
+    content = b"".join(array.tobytes() for array in arrays.values())
+    np.savez_compressed(TARGET, index=np.asarray(index), content=np.frombuffer(content, dtype=np.uint8))
+
+
+def load() -> dict[str, np.ndarray]:
+    """What `save` stored."""
+    arrays, start = {}, 0
+    with np.load(TARGET, allow_pickle=False) as file:
+        index, content = file["index"], file["content"].tobytes()
+    for entry in index:
+        key, dtype, shape = str(entry).split(" ", 2)
+        sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
+        arrays[key] = np.frombuffer(content, dtype, prod(sizes), start).reshape(sizes)
+        start += arrays[key].nbytes
+    return arrays
+
+
+def main(names: Sequence[str]) -> None:
+    """Run these (without a name, all) and store them beside the others."""
+    kept = load() if names else {}
+    arrays = {key: array for key, array in kept.items() if key.partition(".")[0] not in names}
+    for name in names or NETWORKS:
+        arrays |= {f"{name}.{part}": array for part, array in zip("xy", data(name), strict=True)}
         for dtype in STEPS:
             arrays |= {f"{name}.{dtype}.{key}": array for key, array in record(name, dtype)}
-    np.savez_compressed(TARGET, **arrays)
+    save(arrays)
     print(f"{TARGET}: {TARGET.stat().st_size:,} bytes, {len(arrays)} arrays, NumPy {np.__version__}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

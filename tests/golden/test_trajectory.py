@@ -1,4 +1,4 @@
-"""Three small trainings whose every number was stored once: the same numbers on every backend and every machine.
+"""Four small trainings whose every number was stored once: the same numbers on every backend and every machine.
 
 ``trajectory.npz`` was written by ``tools/make_trajectory.py`` with the reference on NumPy. Initial parameters are equal
 to the last bit. Ops are run from the stored inputs, and held to what rounding allows (`nnxp.parity`). Whole runs are
@@ -17,7 +17,7 @@ from nnxp import parity
 
 TOOLS = Path(__file__).parents[2] / "tools"
 TOLERANCE = {"float32": 1e-5, "float64": 1e-11}
-NETWORKS = ["classes", "yes_or_no", "regression"]
+NETWORKS = ["classes", "yes_or_no", "regression", "images"]
 
 pytestmark = pytest.mark.parametrize("name", NETWORKS)
 
@@ -29,10 +29,9 @@ def tool(monkeypatch):
     return importlib.import_module("make_trajectory")
 
 
-@pytest.fixture(scope="module")
-def stored():
-    with np.load(Path(__file__).with_name("trajectory.npz"), allow_pickle=False) as file:
-        return dict(file)
+@pytest.fixture
+def stored(tool):
+    return tool.load()
 
 
 class Golden:
@@ -108,6 +107,10 @@ def test_initial_parameters_to_the_last_bit(golden):
 def test_each_op_from_stored_inputs(golden):
     names = golden.check_ops()
     assert {"linear", "linear_bias_gradient", "linear_weight_gradient", "linear_input_gradient"} <= set(names)
+    if golden.name == "images":
+        ends = ("conv2d", "gelu", "max_pool2d", "batch_norm", "layer_norm")
+        assert {name for op in ends for name in (op, f"{op}_backward")} - {"conv2d_backward"} <= set(names)
+        assert {"soft_targets", "moving_average", "clip_norms", "decay_weights", "adam"} <= set(names)
 
 
 def test_the_whole_run(golden):

@@ -7,7 +7,7 @@ Two libraries never give the same bits: they add in other orders, and their expo
 right result is the exact one after n roundings, each of at most half an $\epsilon$ of the magnitude M that was rounded.
 So two right results differ by at most $n\,\epsilon\,M$, element by element. M is the result itself where nothing
 cancels, and the difference is shown in ULP too; in a product it is $|x| \cdot |w|$. How n and M come about stands with
-each op in ``parity/_bounds.py``. The table shows the *share* of that which was used: up to 1 is rounding, anything
+each op in ``parity/_bounds``. The table shows the *share* of that which was used: up to 1 is rounding, anything
 above is another op. Nothing carries over from one op to the next, so the first op above 1 is the one to look at.
 
 **Step by step, each on its own path.** Every backend trains with its own plan, kernels and memory; the loss and each
@@ -20,6 +20,10 @@ must be equal to the last bit.
 
 Where the yardstick itself has grown past 1 %, one path is as good as another, and only ops are compared from there on;
 the report says from which step. So compare float32 over short runs, and long runs in float64.
+
+What makes whole steps of a gradient that is all rounding is chaos from the first step: Adam or Lion on a bias directly
+before a batch normalization, which takes it away again. An optimizer with ``accumulate`` is refused, because its
+batches are no single program.
 
 >>> import nnxp
 >>> from nnxp import layers, losses, optimizers

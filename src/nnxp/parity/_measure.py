@@ -7,12 +7,9 @@ import numpy as np
 
 from nnxp._check import shape
 from nnxp._types import Array
-from nnxp.parity._bounds import bound_of
+from nnxp.parity._bounds import UNDERFLOW, bound_of
 
 __all__ = ["Difference", "distance", "in_ulp", "measure"]
-
-_UNDERFLOW = 64
-"""Smallest normal numbers that results may always differ by: some libraries round what is smaller to zero."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def in_ulp(a: Array, b: Array) -> Array:
     """|a - b| / spacing(max(|a|, |b|)), elementwise; numbers that underflow are zeros."""
     apart, smallest = distance(a, b), np.finfo(a.dtype).smallest_normal
     largest = np.maximum(np.maximum(np.abs(a), np.abs(b)), smallest)
-    return np.where(apart <= _UNDERFLOW * float(smallest), 0.0, apart / np.spacing(largest).astype(np.float64))
+    return np.where(apart <= UNDERFLOW * float(smallest), 0.0, apart / np.spacing(largest).astype(np.float64))
 
 
 def distance(a: Array, b: Array) -> Array:
@@ -73,7 +70,7 @@ def _difference(a: Array, b: Array, limit: Array, *, relative: bool) -> Differen
     if a.size == 0:
         return Difference(0.0, 0.0 if relative else None)
     apart, floating = distance(a, b), a.dtype.kind == "f"
-    limit = limit + (_UNDERFLOW * float(np.finfo(a.dtype).smallest_normal) if floating else 0.0)
+    limit = limit + (UNDERFLOW * float(np.finfo(a.dtype).smallest_normal) if floating else 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):  # of what must be equal, or is not finite
         shares = np.where(apart > 0, apart / np.where(np.isfinite(apart), limit, 0.0), 0.0)
     shares = np.where(np.isnan(shares), 0.0, shares)  # where nothing finite is allowed, or everything

@@ -68,8 +68,9 @@ def calls(model: Model, x: Array, y: Array) -> Iterator[tuple[Record, dict[str, 
     """Each record of an update in turn, with the values that it reads by name, also those of the optimizer.
 
     x and y are arrays of the model's backend. Whoever asks puts the results among the values before asking for the next
-    record. Nothing but the gradients' buffer is changed.
+    record. Nothing but the gradients' buffer is changed. An optimizer that takes a batch in parts is refused.
     """
+    check_walkable(model)
     engine, network = model.engine, network_of(model)
     program = network.program
     values: Values = {"x": x, "y": y, **program.constants, **engine.parameters, **engine.statistics}
@@ -87,11 +88,22 @@ def calls(model: Model, x: Array, y: Array) -> Iterator[tuple[Record, dict[str, 
         yield record, values
 
 
+def check_walkable(model: Model) -> None:
+    """Raise where a step is no single program."""
+    optimizer = model.optimizer
+    if optimizer.accumulate > 1:
+        raise ConfigurationError(
+            f"parity: {type(optimizer).__name__} has accumulate={optimizer.accumulate}, so it trains on each batch in "
+            "parts, and ops are compared on whole batches; leave accumulate out, and give smaller batches instead."
+        )
+
+
 class Walk:
     """The steps of models that differ in nothing but the backend; the first is the standard."""
 
     def __init__(self, models: Sequence[Model]) -> None:
         self._models = models
+        check_walkable(models[0])
         programs = [network_of(model).program.records for model in models]
         self._opaque = [[record for record in records if not isinstance(record.op, str)] for records in programs]
         plain = programs[0]
@@ -149,7 +161,9 @@ def jolted_step(model: Model, x: Array, y: Array, *, number: int, share: float) 
         for name, result, limit in zip(made, expected, limits, strict=True):
             moved = result + share * limit * random.uniform(-1, 1, result.shape) if result.dtype.kind == "f" else result
             values[name] = backend.asarray(moved)
-    loss = _on_host(values[network_of(model).outputs["loss"]])
+    network = network_of(model)
+    loss = _on_host(values[network.outputs["loss"]])
+    engine.statistics.write({key: values[name] for name, key in network.remembered.items()})
     flats = {name: values[name] for name in ("w", *engine.slots)}
     start, factor = engine.optimizer_start, engine.rate_factor
     engine.restore(Snapshot(flats, engine.remembered(), model.step + 1, engine.optimizer, start, factor))
