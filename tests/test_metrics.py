@@ -340,7 +340,7 @@ class TestResolve:
         metric = BinaryAccuracy(0.7)
         assert resolve(metric, CategoricalCrossentropy()) is metric
 
-    @pytest.mark.parametrize("metric", ["acc", "Accuracy", "top_3_accuracy", None, CategoricalAccuracy, 1, ["auc"]])
+    @pytest.mark.parametrize("metric", ["acc", "Accuracy", "top_0_accuracy", None, CategoricalAccuracy, 1, ["auc"]])
     def test_errors(self, metric):
         with pytest.raises(
             ConfigurationError,
@@ -351,6 +351,13 @@ class TestResolve:
 
 def test_top_k_has_its_k_in_its_name():
     assert TopKAccuracy(3).name == "top_3_accuracy"
+    assert resolve("top_3_accuracy", CategoricalCrossentropy()) == TopKAccuracy(3)
+    with pytest.raises(ConfigurationError, match=r"'top_12_accuracy' is for targets of the kind 'classes'"):
+        resolve("top_12_accuracy", MeanSquaredError())
+
+
+def test_a_share_of_nothing_is_no_number():
+    assert isnan(BinaryAccuracy().value(np.zeros((0, 1)), np.zeros((0, 1))))
 
 
 @pytest.mark.parametrize(

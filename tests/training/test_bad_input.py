@@ -577,3 +577,64 @@ def test_callbacks_that_are_none(callbacks, backend):
 
 def test_one_callback_without_a_list(backend):
     network(backend).fit(X, LABELS, callbacks=Callback(), progress="off")
+
+
+class Widening(Layer):
+    """Gives float64, whatever comes in."""
+
+    def __init__(self, where):
+        self.where = where
+
+    def forward(self, x, *, training=False):
+        return x.astype("float64") if self.where == "forward" else x * 1
+
+    def backward(self, dy):
+        return dy.astype("float64") if self.where == "backward" else dy * 1
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize("kernels", ["reference", "numpy", "auto"])
+def test_an_own_layer_keeps_the_type(where, kernels):
+    """What comes next may read bare memory, and would read nonsense."""
+    model = nnxp.Model(
+        [Dense(4), Widening(where), Dense(3), Softmax()],
+        loss=CategoricalCrossentropy(),
+        optimizer=SGD(),
+        backend=nnxp.get_backend("numpy", kernels=kernels),
+    )
+    with pytest.raises(DtypeError, match=rf"Widening\(\)\.{where} gave float64, expected float32"):
+        model.fit(X, LABELS, progress="off")
+
+
+@pytest.mark.parametrize("head", [[Softmax()], [Softmax(), Flatten()]], ids=["last", "behind another"])
+def test_probabilities_are_no_logits(head):
+    with pytest.raises(ConfigurationError, match=r"\(from_logits=True\) expects logits, and the network ends in"):
+        nnxp.Model([Dense(3), *head], loss=CategoricalCrossentropy(from_logits=True), optimizer=SGD())
+
+
+@pytest.mark.parametrize("rate", [-0.1, float("nan"), "a", None, np.array([0.1])], ids=repr)
+def test_a_rate_is_a_number(rate):
+    model = nnxp.Model([Dense(3), Softmax()], loss=CategoricalCrossentropy(), optimizer=SGD(lambda step: rate))
+    with pytest.raises(ConfigurationError, match=r"SGD: learning_rate gave .* for step 0, expected a number"):
+        model.fit(X, LABELS, progress="off")
+
+
+def test_bad_validation_data_leaves_the_model_unbuilt(backend):
+    model = nnxp.Model([Dense(3), Softmax()], loss=CategoricalCrossentropy(), optimizer=SGD(), backend=backend)
+    with pytest.raises(ShapeError):
+        model.fit(X[:, :2], LABELS, validation_data=(X, LABELS), progress="off")
+    assert not model.built
+    model.fit(X, LABELS, progress="off")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: CategoricalCrossentropy(from_logits="abc"), "CategoricalCrossentropy: from_logits"),
+        (lambda: SGD(nesterov="no"), "SGD: nesterov"),
+        (lambda: nnxp.callbacks.EarlyStopping(restore_best="no"), "EarlyStopping: restore_best"),
+    ],
+)
+def test_flags_are_true_or_false(make, words):
+    with pytest.raises(ConfigurationError, match=f"^{words} must be True or False, got "):
+        make()
