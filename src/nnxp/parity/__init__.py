@@ -33,7 +33,7 @@ batches are no single program.
 ...     return nnxp.Model(network, loss=loss, optimizer=optimizer, backend=backend)
 >>> x, y = nnxp.data.moons(100)
 >>> print(compare(factory, x, y, backends=("numpy", "numpy/numpy")).verdicts[0])
-numpy/numpy is the same as numpy: …
+numpy/numpy is the same as numpy: ...
 """
 
 from nnxp.parity._bounds import BOUNDS, Bound, allowed, bound_of

@@ -38,10 +38,10 @@ def measure(
     >>> limits = allowed("tanh", [np.tanh(x)], [x])
     >>> for factor in (1, 1 + 4e-16, 1.001):
     ...     (difference,) = measure("tanh", [np.tanh(x)], [factor * np.tanh(x)], limits)
-    ...     print(difference.ulp, difference.share < 1)
-    0.0 True
-    2.0 True
-    8680208546817.0 False
+    ...     print(difference.share < 1)
+    True
+    True
+    False
     """
     relative = bound_of(op).relative
     return tuple(_difference(a, b, n, relative=relative) for a, b, n in zip(standard, found, limits, strict=True))
