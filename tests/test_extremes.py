@@ -136,8 +136,11 @@ def test_activations(name, dtype, data):
         assert_near(y, wanted_y, 32 * eps(dtype), tiny, f"{kernels}, y of {x}")
         size = np.where(np.isfinite(dy), np.abs(dy), 0)
         assert_near(dx, wanted_dx, 32 * eps(dtype), 32 * eps(dtype) * size + tiny, f"{kernels}, dx of {x}, {dy}")
+        if np.isfinite(x).all():
+            assert np.isfinite(y).all(), (kernels, x)
         if np.isfinite(dy).all():
-            assert not np.isnan(dx).any(), (kernels, x, dy)
+            assert np.isfinite(dx).all(), (kernels, x, dy)
+        assert not np.isnan(dx).any(), (kernels, x, dy)
         low, high = BOUNDS.get(name, (-INFINITY, INFINITY))
         assert ((y >= low) & (y <= high)).all(), (kernels, x)
 
@@ -309,6 +312,9 @@ def test_losses(name, dtype, data):
         where = f"{kernels}, of {p}, {y}, {weights}"
         assert not np.isnan(value), where
         assert not np.isnan(gradient).any(), where
+        if np.isfinite(p).all() and (name != "squared" or np.abs([p, y]).max() < 1e15):
+            assert np.isfinite(value), where
+            assert np.isfinite(gradient).all(), where
         assert_near(value, wanted_value, rtol, 64 * eps(dtype), where)
         largest = np.max(np.abs(wanted), where=np.isfinite(wanted), initial=1)
         assert_near(gradient, wanted, rtol, 64 * eps(dtype) * largest, where)
