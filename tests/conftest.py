@@ -5,7 +5,6 @@ The default is NumPy with its own and with compiled kernels, and the strict name
 that is missing is skipped, and the summary says so; with ``NNXP_REQUIRE_GPU=1`` a missing GPU is an error.
 """
 
-import gc
 import importlib
 import os
 import signal
@@ -126,7 +125,6 @@ def allocated() -> Callable[[Callable[[], object]], int]:
         try:
             for _ in range(3):
                 call()
-            gc.collect()
             tracemalloc.start()
             call()  # what Python allocates at first, once
             return min(_peak(call) for _ in range(5))

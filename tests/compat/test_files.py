@@ -317,7 +317,15 @@ class Halving(schedules.Schedule):
         ({"optimizer": optimizers.Adam(clip_norm=1.0)}, "has optimizer Adam.*clip_norm=1.0.*the book's classes lack"),
         ({"optimizer": optimizers.RandomSearch()}, "holds RandomSearch.*for which the book has no class"),
         ({"loss": losses.CategoricalCrossentropy(reduction="sum")}, "has loss Categorical.*reduction='sum'.*lack"),
-        ({"loss": losses.CategoricalCrossentropy(from_logits=True)}, "has loss Categorical.*from_logits=True.*lack"),
+        (
+            {"network": lambda: [layers.Dense(3)], "loss": losses.CategoricalCrossentropy(from_logits=True)},
+            "has loss Categorical.*from_logits=True.*lack",
+        ),
+        ({"loss": losses.CategoricalCrossentropy(label_smoothing=0.1)}, "has loss Categorical.*label_smoothing.*lack"),
+        ({"optimizer": optimizers.Adam(accumulate=2)}, "has optimizer Adam.*accumulate=2.*lack"),
+        ({"optimizer": optimizers.Adam(ema=0.9)}, "has optimizer Adam.*ema=0.9.*lack"),
+        ({"optimizer": optimizers.Adam(rates={"0": 0.0})}, "has optimizer Adam.*rates=.*lack"),
+        ({"optimizer": optimizers.AdamW()}, "holds AdamW.*for which the book has no class"),
         (
             {"loss": losses.BinaryCrossentropy(), "metrics": [metrics.BinaryAccuracy(0.25)]},
             "has metrics .*threshold=0.25.*lack",
