@@ -19,7 +19,10 @@ import nnxp
 from nnxp.backend import Backend
 from nnxp.errors import BackendError
 
-DEFAULT = "numpy/numpy,numpy/numba,array_api_strict:device1,array_api_strict:no_float64"
+COMPILED = "numpy/numba"
+DEFAULT = f"numpy/numpy,{COMPILED},array_api_strict:device1,array_api_strict:no_float64"
+"""A module with ``ONE_BY_ONE = True`` calls ops and never a plan: there compiled kernels, which ``ops/`` proves by
+themselves, would only take time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,7 +53,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend_name" in metafunc.fixturenames:
-        metafunc.parametrize("backend_name", metafunc.config.getoption("--backend").split(","), scope="session")
+        chosen = metafunc.config.getoption("--backend")
+        names = chosen.split(",")
+        if chosen == DEFAULT and getattr(metafunc.module, "ONE_BY_ONE", False):
+            names.remove(COMPILED)
+        metafunc.parametrize("backend_name", names, scope="session")
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from nnxp.losses import (
 )
 from nnxp.optimizers import SGD
 
+ONE_BY_ONE = True
+
 ROUNDINGS = 1e-6
 """Relative, for float32: eight ULP, as many as these small sums and logarithms round."""
 

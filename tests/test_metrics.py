@@ -38,6 +38,8 @@ from nnxp.metrics import (
 from nnxp.metrics._base import columns_of, kept
 from nnxp.optimizers import SGD
 
+ONE_BY_ONE = True
+
 PREDICTED = [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]]
 
 

@@ -51,6 +51,8 @@ def test_first_epochs_on_every_backend(run, backend):
 
 def test_end_on_every_backend(run, backend):
     """The run is chaotic from epoch 600 on, but it learns wherever it goes."""
+    if "no_float64" in str(backend.device):
+        pytest.skip("ten thousand epochs: in float32, the strict namespace's devices round alike")
     line = run(backend, 10_001)[-2]
     assert line.startswith("epoch: 10000, ")
     assert 0.85 <= float(line.split("acc: ")[1].split(",")[0]) <= 1.0

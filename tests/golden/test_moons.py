@@ -51,6 +51,8 @@ def test_annealing(double, example, tmp_path):
 
 def test_deeper(double, example, tmp_path):
     """(f)"""
+    if double.name == "array_api_strict":
+        pytest.skip("twenty thousand epochs: the annealed run shows that it rounds as NumPy does")
     assert losses(example("moons_deeper").run(double, tmp_path / "f.png", 20_000)) == DEEPER.split()
 
 

@@ -12,6 +12,8 @@ from nnxp.gradcheck import check
 from nnxp.gradcheck._compare import STEP
 from nnxp.layers import Dense, Dropout, Lambda, Layer, ReLU, Residual, Sequential, Softmax, Tanh
 
+ONE_BY_ONE = True
+
 
 @pytest.fixture
 def backend(make_backend):

@@ -12,6 +12,8 @@ from nnxp import layers
 from nnxp.errors import ConfigurationError
 from nnxp.ops.reference.special import normal_cdf, normal_pdf
 
+ONE_BY_ONE = True
+
 LEAK, ALPHA = 0.2, 0.7
 LEVEL = 1.0507009873554804934 * 1.6732632423543772848
 INFINITY = float("inf")

@@ -40,6 +40,8 @@ from nnxp.ops import Ops
 from nnxp.ops.record import run
 from nnxp.ops.reference.activations import softmax, softmax_backward
 
+ONE_BY_ONE = True
+
 STEP = 6e-6
 """The cube root of float64's eps: there the error of central differences, about h² + eps / h, is least."""
 TOLERANCE = 1e-7

@@ -11,6 +11,8 @@ import pytest
 from nnxp.backend import Purpose, Rng
 from nnxp.ops.reference import FUNCTIONS
 
+ONE_BY_ONE = True
+
 RATE = 0.3
 STREAM = Rng(seed=5).stream(Purpose.DROPOUT, step=2)
 ROUNDINGS = 32
