@@ -60,6 +60,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend_name", names, scope="session")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With backends of one's own choice, only what they can change: the rest belongs to the default session."""
+    if config.getoption("--backend") != DEFAULT:
+        kept = [item for item in items if "backend_name" in getattr(item, "fixturenames", ())]
+        others = [item for item in items if "backend_name" not in getattr(item, "fixturenames", ())]
+        if kept:  # else a file without backends was asked for by name
+            config.hook.pytest_deselected(items=others)
+            items[:] = kept
+
+
 @pytest.fixture
 def make_backend(backend_name: str) -> Callable[..., Backend]:
     """A function that makes a backend of the tested library: ``make_backend(dtype="float64", seed=3)``."""
