@@ -612,6 +612,15 @@ def test_probabilities_are_no_logits(head):
         nnxp.Model([Dense(3), *head], loss=CategoricalCrossentropy(from_logits=True), optimizer=SGD())
 
 
+@pytest.mark.parametrize(
+    "last", [nnxp.layers.Conv2D(3, 2), nnxp.layers.BatchNorm(), nnxp.layers.LayerNorm(), nnxp.layers.RMSNorm()], ids=str
+)
+def test_scores_are_no_probabilities(last):
+    pooled = [last, nnxp.layers.GlobalAveragePool2D()]
+    with pytest.raises(ConfigurationError, match=r"expects probabilities, and the network ends in .*put Softmax\(\)"):
+        nnxp.Model(pooled, loss=CategoricalCrossentropy(), optimizer=SGD())
+
+
 @pytest.mark.parametrize("rate", [-0.1, float("nan"), "a", None, np.array([0.1])], ids=repr)
 def test_a_rate_is_a_number(rate):
     model = nnxp.Model([Dense(3), Softmax()], loss=CategoricalCrossentropy(), optimizer=SGD(lambda step: rate))

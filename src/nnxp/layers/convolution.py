@@ -1,10 +1,11 @@
 """A layer in which every output sees a small window of an image, through the same weights everywhere."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from nnxp import _check
 from nnxp._types import Shape
 from nnxp.initializers import GlorotUniform, Initializer, Zeros
+from nnxp.layers._base import Outputs
 from nnxp.layers._recorded import Parameter, ParameterSpec, RecordedLayer
 from nnxp.layers._windows import check_padding, times, windows_of
 from nnxp.ops.record import Record, record
@@ -39,6 +40,8 @@ class Conv2D(RecordedLayer):
     weight_initializer, bias_initializer
         Where training starts: Glorot uniform and zeros.
     """
+
+    makes: ClassVar[Outputs] = "scores"
 
     weights = Parameter()
     biases = Parameter()

@@ -1,11 +1,11 @@
 """Layers that make images smaller: a window of an image becomes one number, channel by channel."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from nnxp import _check
 from nnxp._types import Shape
 from nnxp.errors import ConfigurationError, ShapeError
-from nnxp.layers._base import batch_of
+from nnxp.layers._base import Outputs, batch_of
 from nnxp.layers._recorded import ParameterSpec, RecordedLayer
 from nnxp.layers._windows import check_padding, times, windows_of
 from nnxp.ops.record import Record, record
@@ -14,6 +14,8 @@ __all__ = ["AveragePool2D", "GlobalAveragePool1D", "GlobalAveragePool2D", "MaxPo
 
 
 class _Pool2D(RecordedLayer):
+    makes: ClassVar[Outputs] = "its input"
+
     def __init__(
         self,
         pool_size: int | tuple[int, int] = 2,
@@ -90,6 +92,8 @@ class AveragePool2D(_Pool2D):
 
 
 class _GlobalAveragePool(RecordedLayer):
+    makes: ClassVar[Outputs] = "its input"
+
     axes: tuple[str, ...]
 
     def specify(self, input_shape: Shape) -> tuple[Shape, dict[str, ParameterSpec]]:
