@@ -2,8 +2,8 @@
 
 dtype in = dtype out; results on the device of the inputs; inputs unchanged (NumPy's are read-only here); a batch of
 one, of none, and one that has gaps in memory. Ops have the same table in ``ops/test_reference.py``, kernels theirs in
-``ops/test_numpy_kernels.py``, gradients in ``ops/test_gradients.py``, convergence in ``test_optimizers.py``, and the
-peers in ``oracle/``.
+``ops/test_numpy_kernels.py``, gradients in ``ops/test_gradients.py``, convergence in
+``training/test_convergence.py``, and the peers in ``oracle/``.
 """
 
 import inspect
