@@ -16,8 +16,7 @@ from nnxp.backend._arrays import namespace_of, to_host
 from nnxp.backend._backend import Adapter, Backend
 from nnxp.backend._rng import Rng
 from nnxp.errors import BackendError
-from nnxp.ops import Ops, reference
-from nnxp.ops import numpy as numpy_kernels
+from nnxp.ops import Ops
 
 __all__ = ["available_backends", "backend_of", "get_backend"]
 
@@ -222,9 +221,10 @@ def _numba_state() -> str:
 
 
 def _ops(xp: Namespace, kernels: str) -> Ops:
-    ops = reference.table(xp)
+    # imported at the first backend, not with nnxp: the mathematics is the larger part of the package
+    ops: Ops = importlib.import_module("nnxp.ops.reference").table(xp)
     if kernels in ("numpy", "numba"):
-        ops = numpy_kernels.table(ops)
+        ops = importlib.import_module("nnxp.ops.numpy").table(ops)
     if kernels == "numba":
         ops = importlib.import_module("nnxp.ops.numba").table(ops)
     return ops
@@ -240,7 +240,7 @@ def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:
             quiet=_numpy_quiet,
             synchronize=_nothing,
             writable=True,
-            piece=numpy_kernels.CHUNK,
+            piece=importlib.import_module("nnxp.ops.numpy").CHUNK,
         )
     return Adapter(
         from_host=_from_host,
@@ -282,7 +282,7 @@ def _from_host(xp: Namespace, array: Array, device: Device) -> Array:
 
 
 def _aligned_zeros(xp: Namespace, size: int, dtype: Any, device: Device) -> Array:
-    return numpy_kernels.zeros(size, dtype)
+    return importlib.import_module("nnxp.ops.numpy").zeros(size, dtype)
 
 
 def _zeros(xp: Namespace, size: int, dtype: Any, device: Device) -> Array:

@@ -1,16 +1,18 @@
 """What layers with windows over images have in common: the padding, the output's size, and errors about shapes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnxp._types import Shape
 from nnxp.errors import ConfigurationError, ShapeError
 from nnxp.layers._base import Layer, batch_of
-from nnxp.ops.reference.windows import Padding, grid
+
+if TYPE_CHECKING:
+    from nnxp.ops.reference.windows import Padding
 
 __all__ = ["check_padding", "times", "windows_of"]
 
 
-def check_padding(owner: str, value: Any) -> Padding:
+def check_padding(owner: str, value: Any) -> "Padding":
     """``value`` as ``"valid"``, ``"same"`` or two numbers of rows and columns; a single number stands for both."""
     if value in ("valid", "same"):
         return str(value)
@@ -28,7 +30,7 @@ def times(pair: tuple[int, int]) -> str:
 
 
 def windows_of(
-    layer: Layer, input_shape: Shape, name: str, window: tuple[int, int], strides: tuple[int, int], padding: Padding
+    layer: Layer, input_shape: Shape, name: str, window: tuple[int, int], strides: tuple[int, int], padding: "Padding"
 ) -> tuple[int, int]:
     """(h, w): how many windows fit on such images; ``name`` is the layer's word for the window."""
     if len(input_shape) != 3:
@@ -40,6 +42,8 @@ def windows_of(
             f"{layer} expected x of shape (batch, height, width, channels), got {batch_of(input_shape)}"
             f"{remedies.get(len(input_shape), '')}."
         )
+    from nnxp.ops.reference.windows import grid  # importing nnxp does not wait for the mathematics
+
     (h, *_), (w, *_) = grid(input_shape[:2], window, strides, padding)
     if h < 1 or w < 1:
         raise ShapeError(

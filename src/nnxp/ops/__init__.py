@@ -145,7 +145,7 @@ NOT_OPS = frozenset({"kernels", "scratch", "linker", "honours"})
 """The fields of `Ops` that are not operations."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Ops:
     """The contract between the mathematics and the rest of the house: an entry for each operation.
 
