@@ -150,7 +150,29 @@ def on_backend(constants: dict[str, Any], backend: Backend) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class CategoricalCrossentropy(Loss):
+class _OfProbabilities(Loss):
+    """A loss of probabilities, or, ``from_logits``, of the logits that a head would make them of."""
+
+    _: KW_ONLY
+    from_logits: bool = False
+
+    probabilities_of: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.flag(type(self).__name__, "from_logits", self.from_logits)
+
+    @property
+    def head(self) -> str | None:
+        return None if self.from_logits else self.probabilities_of
+
+    @property
+    def reads_logits(self) -> bool:
+        return self.from_logits
+
+
+@dataclass(frozen=True)
+class CategoricalCrossentropy(_OfProbabilities):
     r"""$-\sum_{bk} t_{bk} \log p_{bk} / B$ for class indices ``y[B]`` or probabilities ``y[B,K]``.
 
     The targets are $t_k = w_k ((1 - s)\, y_k + s / K)$: y itself without class weights w and label smoothing s. With
@@ -167,15 +189,14 @@ class CategoricalCrossentropy(Loss):
     """
 
     _: KW_ONLY
-    from_logits: bool = False
     label_smoothing: float = 0.0
     class_weights: Sequence[float] | None = None
 
     targets: ClassVar[Literal["classes"]] = "classes"
+    probabilities_of: ClassVar[str] = "Softmax"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check.flag("CategoricalCrossentropy", "from_logits", self.from_logits)
         _check.fraction("CategoricalCrossentropy", "label_smoothing", self.label_smoothing)
         if self.class_weights is not None:
             weights = _check.numbers("CategoricalCrossentropy", "class_weights", self.class_weights)
@@ -184,14 +205,6 @@ class CategoricalCrossentropy(Loss):
     @property
     def op(self) -> str:
         return "categorical_crossentropy_from_logits" if self.from_logits else "categorical_crossentropy"
-
-    @property
-    def head(self) -> str | None:
-        return None if self.from_logits else "Softmax"
-
-    @property
-    def reads_logits(self) -> bool:
-        return self.from_logits
 
     def check(self, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
         return class_targets("CategoricalCrossentropy", y, expected, backend, values=values)
@@ -216,7 +229,7 @@ class CategoricalCrossentropy(Loss):
 
 
 @dataclass(frozen=True)
-class KLDivergence(Loss):
+class KLDivergence(_OfProbabilities):
     r"""$\sum_{bk} y_{bk} \log(y_{bk} / p_{bk}) / B$ for probabilities ``y[B,K]`` (or class indices ``y[B]``).
 
     How far p is from y: the cross-entropy less the entropy of y, so 0 where the two agree. "mean" divides by the number
@@ -225,26 +238,12 @@ class KLDivergence(Loss):
     Source: Kullback & Leibler (1951).
     """
 
-    _: KW_ONLY
-    from_logits: bool = False
-
     targets: ClassVar[Literal["classes"]] = "classes"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check.flag("KLDivergence", "from_logits", self.from_logits)
+    probabilities_of: ClassVar[str] = "Softmax"
 
     @property
     def op(self) -> str:
         return "kl_divergence_from_logits" if self.from_logits else "kl_divergence"
-
-    @property
-    def head(self) -> str | None:
-        return None if self.from_logits else "Softmax"
-
-    @property
-    def reads_logits(self) -> bool:
-        return self.from_logits
 
     def check(self, y: Any, expected: Shape, backend: Backend, *, values: bool) -> Array:
         return class_targets("KLDivergence", y, expected, backend, values=values)
@@ -254,7 +253,7 @@ class KLDivergence(Loss):
 
 
 @dataclass(frozen=True)
-class BinaryCrossentropy(Loss):
+class BinaryCrossentropy(_OfProbabilities):
     r"""$-\sum (r y \log p + (1 - y) \log(1 - p)) / N$ for targets in [0, 1], each output a yes or no of its own.
 
     With ``from_logits=True`` predictions are logits z and $p = \sigma(z)$. Probabilities that did not come from a
@@ -268,14 +267,13 @@ class BinaryCrossentropy(Loss):
     """
 
     _: KW_ONLY
-    from_logits: bool = False
     positive_weight: float | Sequence[float] | None = None
 
     targets: ClassVar[Literal["binary"]] = "binary"
+    probabilities_of: ClassVar[str] = "Sigmoid"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check.flag("BinaryCrossentropy", "from_logits", self.from_logits)
         weight = self.positive_weight
         if isinstance(weight, Sequence) or hasattr(weight, "__len__"):
             weight = _check.numbers("BinaryCrossentropy", "positive_weight", weight)
@@ -287,14 +285,6 @@ class BinaryCrossentropy(Loss):
     def op(self) -> str:
         name = "binary_crossentropy" if self.positive_weight is None else "weighted_binary_crossentropy"
         return f"{name}_from_logits" if self.from_logits else name
-
-    @property
-    def head(self) -> str | None:
-        return None if self.from_logits else "Sigmoid"
-
-    @property
-    def reads_logits(self) -> bool:
-        return self.from_logits
 
     @property
     def threshold(self) -> float:
