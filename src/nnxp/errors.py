@@ -84,5 +84,9 @@ class DownloadError(NnxpError, ConnectionError):
     """A file could not be downloaded; the message names each mirror's reason and what to do by hand."""
 
 
+class PerformanceWarning(UserWarning):
+    """Something is done in a slower way than usual; the results are the same."""
+
+
 class ConversionWarning(UserWarning):
     """Data was converted on its way in, at a cost that the caller can avoid."""

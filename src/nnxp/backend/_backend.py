@@ -118,6 +118,9 @@ class Backend:
         """Wait until the device has done what was asked of it."""
         self.adapter.synchronize(self.device)
 
-    def compile_step(self, calls: Sequence[Call]) -> list[Call]:
-        """A faster form of calls that are repeated in this order: as many, or fewer that do the same."""
-        return self.ops.linker.link(calls)
+    def compile_step(self, calls: Sequence[Call], *, capture: bool = False) -> list[Call]:
+        """A faster form of calls that are repeated in this order: as many, or fewer that do the same.
+
+        ``capture`` allows to make a graph of a whole step, where the device has such a thing.
+        """
+        return self.ops.linker.link(calls, capture=capture)

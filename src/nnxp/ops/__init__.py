@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, Union
 
 from nnxp._types import Array, Op
 
-__all__ = ["ELEMENTWISE", "NOT_OPS", "UPDATES", "VIEWS", "Call", "Kept", "Kernel", "Linker", "Number", "Ops"]
+__all__ = ["ELEMENTWISE", "NOT_OPS", "UPDATES", "VIEWS", "Call", "Changing", "Kept", "Kernel", "Linker", "Number", "Ops"]
 
 Call: TypeAlias = Callable[[], Any]
 """An op bound to its arguments: what it returns is what the op returns."""
@@ -45,8 +45,12 @@ class Kept:
 class Linker:
     """How bound calls become a step. This one leaves them as they are."""
 
-    def link(self, calls: Sequence[Call]) -> list[Call]:
-        """As many calls, in order, or fewer that do the same."""
+    whole = False
+    """Whether a step is best bound as a whole: numbers such as losses get places, so that they can be read by bound
+    calls, views are made once, and what changes from run to run is a `Changing`."""
+
+    def link(self, calls: Sequence[Call], *, capture: bool = False) -> list[Call]:
+        """As many calls, in order, or fewer that do the same; ``capture`` allows to record them as one launch."""
         return list(calls)
 
     def move(self, held: Sequence[Call], linked: Sequence[Call], pairs: Sequence[tuple[Array, Array]]) -> bool:
@@ -59,17 +63,41 @@ class Linker:
         cannot be moved."""
         return None
 
+    def publish(self, results: dict[str, Array], values: dict[str, Any]) -> Call:
+        """The end of a whole step: the numbers that it made, as new values under their names."""
+        raise NotImplementedError
+
+    def gather(self, arrays: Sequence[Array | None], order: Array, rows: int, stride: int) -> Any:
+        """Batches of so many rows that a whole step takes from resident arrays by itself; each begins ``stride`` rows
+        behind the one before. None where steps do not."""
+        return None
+
 
 @dataclass
 class Number:
-    """A number that changes between the calls of a bound kernel, such as a learning rate."""
+    """A number that changes between the calls of a bound kernel, such as a learning rate.
+
+    ``later(steps)`` says what it will be in so many steps, as far as that can be foreseen; without it, the same.
+    """
 
     value: float
+    later: Callable[[int], float] | None = None
 
     @classmethod
     def of(cls, number: Union["Number", float]) -> "Number":
         """A number that may change, also of one that does not."""
         return number if isinstance(number, Number) else cls(number)
+
+    def ahead(self, steps: int) -> float:
+        """The value in so many steps."""
+        return self.value if self.later is None else self.later(steps)
+
+
+@dataclass
+class Changing:
+    """Something else that changes between the runs of a plan, such as a stream of random words."""
+
+    value: Any
 
 
 ELEMENTWISE = frozenset(
@@ -141,7 +169,7 @@ VIEWS = frozenset({"reshape"})
 """Ops whose result may share memory with their input."""
 
 
-NOT_OPS = frozenset({"kernels", "scratch", "linker", "honours"})
+NOT_OPS = frozenset({"kernels", "scratch", "linker", "honours", "by_columns"})
 """The fields of `Ops` that are not operations."""
 
 
@@ -324,6 +352,8 @@ class Ops:
     """Makes a step of bound calls."""
     honours: frozenset[str] = frozenset()
     """The ops that are offered buffers; the others would not write into them."""
+    by_columns: bool = False
+    """Whether kernels take narrow values by columns, and products that bring their biases along."""
 
     def replace(self, **kernels: Kernel) -> "Ops":
         """The table with these kernels behind its entries."""
@@ -338,7 +368,7 @@ class Ops:
         "hides."""
         names = frozenset(f.name for f in fields(self)) - NOT_OPS
         entries: dict[str, Any] = {name: _drop(getattr(self, name), poison) for name in names}
-        return replace(self, **entries, kernels={}, honours=names, linker=Linker())
+        return replace(self, **entries, kernels={}, honours=names, linker=Linker(), by_columns=False)
 
 
 def _once(kernel: Kernel, entry: Op) -> Op:

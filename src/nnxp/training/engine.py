@@ -12,6 +12,7 @@ from nnxp.errors import OrderError
 from nnxp.layers import Layer, RecordedLayer
 from nnxp.layers._base import join
 from nnxp.losses import Loss, on_backend
+from nnxp.ops import Call
 from nnxp.ops.record import run
 from nnxp.optimizers import GradientOptimizer, Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
@@ -74,6 +75,7 @@ class Engine:
         self.output_shape = root.build(input_shape, backend)
         self.step = 0
         self.planned = True
+        self._graph = True
         self.averaged = False  # whether the parameters are their moving average at the moment
         self._leaves = list(root.leaves())
         # a leaf that never says what it remembers does not: most have nothing, and are not asked in every epoch
@@ -107,21 +109,36 @@ class Engine:
         self._trained = {"w": self.parameters, **self.slots}  # what an update changes, as optimizers call it
         buffers = self._trained | {"g": self.gradients}
         self._update = Update(optimizer, buffers, self.backend, self._scratch, start=self.step)
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
         self._plans.clear()
         self._recent: tuple[Any, ...] | None = None
 
     # -- running
 
     def train(
-        self, x: Array, y: Array, sample_weight: Array | None = None, *, predictions: bool = False
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        *,
+        predictions: bool = False,
+        source: Call | None = None,
     ) -> dict[str, Any]:
-        """One update on one batch; returns ``loss``, ``data_loss`` and perhaps ``y_pred``, from before the update."""
+        """One update on one batch; returns ``loss``, ``data_loss`` and perhaps ``y_pred``, from before the update.
+
+        ``source`` puts the batch into the arrays.
+        """
         if self.averaged:
             self.require_own_parameters("training")
+        in_one = self.optimizer.needs_gradient and self._sum is None
+        if source is not None and not in_one:
+            source()
         if not self.optimizer.needs_gradient:
             results = self._search(TRY_WITH_METRICS if predictions else TRY, x, y, sample_weight)
         elif self._sum is None:
-            results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y, sample_weight)
+            results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y, sample_weight, source)
             self._tell_layers()
         else:
             results = self._train_in_parts((x, y, sample_weight), self._sum, predictions=predictions)
@@ -154,13 +171,20 @@ class Engine:
             results["y_pred"] = self.backend.xp.asarray(results["y_pred"], copy=True)
         return results
 
-    def run(self, mode: Mode, x: Array, y: Array | None = None, sample_weight: Array | None = None) -> dict[str, Any]:
+    def run(
+        self,
+        mode: Mode,
+        x: Array,
+        y: Array | None = None,
+        sample_weight: Array | None = None,
+        source: Call | None = None,
+    ) -> dict[str, Any]:
         """Run the plan of a mode; gradients, where it makes them, are left in `gradients`."""
         key = (mode, x.shape, None if y is None else y.shape, sample_weight is None)
         if key != self._recent:
             self._current = self._find(key, x)
             self._recent = key
-        return self._current.run(x, y, self.step, sample_weight)
+        return self._current.run(x, y, self.step, sample_weight, source=source)
 
     def release(self, mode: Mode | None = None) -> None:
         """Let plans (of one mode) go of the arrays that they were given last."""
@@ -203,6 +227,7 @@ class Engine:
                 buffers=self.planned,
                 update=self._update if mode.update else None,
                 scratch=self._scratch,
+                capture=self.graph and mode.update,
             )
             self._plans[key] = plan
             if len(self._plans) > _PLANS:
@@ -245,6 +270,17 @@ class Engine:
         """Where arrays are immutable, an update makes new ones: layers that hold them by themselves must be told."""
         if not self.backend.writable:
             self._hand_out([(path, leaf) for path, leaf in self._leaves if not isinstance(leaf, RecordedLayer)])
+
+    @property
+    def graph(self) -> bool:
+        """Whether training steps may be captured as graphs, where the device has them."""
+        return self._graph
+
+    @graph.setter
+    def graph(self, graph: bool) -> None:
+        if graph != self._graph:
+            self._graph = graph
+            self._forget_plans()
 
     @property
     def update(self) -> Update:

@@ -10,6 +10,7 @@ from nnxp.backend import Backend, Purpose
 from nnxp.errors import TrainingError
 from nnxp.metrics import Metric
 from nnxp.metrics._base import columns_of, kept
+from nnxp.ops import Call
 from nnxp.training.callbacks import Callback
 from nnxp.training.engine import EVALUATE, Engine
 from nnxp.training.history import History
@@ -84,19 +85,44 @@ class Batches:
         self._shuffle = shuffle and batch_size is not None
         self._fixed = [data] if len(self._parts) == 1 else [part_of(data, part) for part in self._parts]
         self._buffers: dict[int, list[Array | None]] = {}
+        self._gathers = self._resident()
 
-    def of_epoch(self) -> Iterable[Data]:
-        """The batches in their order, or in a new one."""
-        return self._shuffled() if self._shuffle else self._fixed
+    def of_epoch(self) -> Iterable[tuple[Data, Call | None]]:
+        """The batches in their order, or in a new one; and the call that gathers a batch, where the step is to do it."""
+        if self._gathers:
+            return self._gathered()
+        return ((data, None) for data in (self._shuffled() if self._shuffle else self._fixed))
 
     def _shuffled(self) -> Iterator[Data]:
-        backend = self._engine.backend
-        order = backend.rng.generator(Purpose.SHUFFLE, step=self._engine.step).permutation(self._data[0].shape[0])
-        order = backend.asarray(order, dtype=backend.integer_dtype)
+        order = self._new_order()
         for part in self._parts:
             room = self._room(part.stop - part.start)
             x, y, weights = map(self._take, self._data, (order[part],) * len(room), room)
             yield x, y, weights
+
+    def _gathered(self) -> Iterator[tuple[Data, Call]]:
+        if self._shuffle:
+            self._order[...] = self._new_order()
+        for part in self._parts:
+            gather = self._gathers[part.stop - part.start]
+            gather.start.value = part.start
+            x, y, weights = gather.rows
+            yield (x, y, weights), gather.link
+
+    def _new_order(self) -> Array:
+        backend, samples = self._engine.backend, self._data[0].shape[0]
+        order = backend.rng.generator(Purpose.SHUFFLE, step=self._engine.step).permutation(samples)
+        return backend.asarray(order, dtype=backend.integer_dtype)
+
+    def _resident(self) -> dict[int, Any]:
+        """Gathers by their number of rows, where a step gathers its batch from the data by itself."""
+        backend, samples = self._engine.backend, self._data[0].shape[0]
+        if len(self._parts) == 1 or not backend.ops.linker.whole:
+            return {}
+        self._order = backend.xp.arange(samples, dtype=backend.integer_dtype, device=backend.device)
+        sizes = {part.stop - part.start for part in self._parts}
+        gather, size = backend.ops.linker.gather, self._parts[0].stop
+        return {rows: gather(self._data, self._order, rows, size) for rows in sizes}
 
     def _take(self, array: Array | None, rows: Array, buffer: Array | None) -> Array:
         return None if array is None else self._engine.backend.ops.take_rows(array, rows, out=buffer)
@@ -163,8 +189,8 @@ class Fit:
 
     def _epoch(self, epoch: int, batches: Batches, progress: Progress, interrupt: Interrupt) -> dict[str, Any]:
         tally, engine, predictions = _Tally(self.engine, self.metrics), self.engine, bool(self.metrics)
-        for x, y, weights in batches.of_epoch():
-            tally.add(engine.train(x, y, weights, predictions=predictions), y)
+        for (x, y, weights), source in batches.of_epoch():
+            tally.add(engine.train(x, y, weights, predictions=predictions, source=source), y)
             progress.batch_done()
             interrupt.raise_if_requested()
         logs = tally.read(penalty_once=False)

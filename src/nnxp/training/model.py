@@ -232,6 +232,7 @@ class Model:
         shuffle: bool = True,
         callbacks: Sequence[Callback] = (),
         progress: ProgressKind = "auto",
+        graph: bool = True,
     ) -> History:
         """Train, and return the history: one number an epoch of ``loss``, ``data_loss``, each metric, and ``val_…``.
 
@@ -251,6 +252,9 @@ class Model:
             Whether to draw a new order of the samples for each epoch.
         callbacks, progress
             See `nnxp.callbacks`; ``"auto"`` is a bar in a terminal and lines elsewhere, on standard error.
+        graph
+            On a GPU a whole training step is captured as a CUDA graph, and then is a single launch: the same results,
+            to the bit. False launches its kernels one by one, from here on. Elsewhere it makes no difference.
 
         Raises
         ------
@@ -268,6 +272,7 @@ class Model:
             data = self._data(x, y, sample_weight)
             validation = None if validation_data is None else self._data(*_validation(validation_data))
         self.metrics = tuple(metric.fitted(self.backend.to_numpy(data[1])) for metric in self._metrics)
+        self.engine.graph = _check.flag("fit", "graph", graph)
         fit = Fit(self, self.engine, self.metrics, data, validation, epochs, batch_size, shuffle, callbacks)
         self.history = fit.history
         return fit.run(open_progress(progress, epochs, len(slices(data[0].shape[0], batch_size))))

@@ -18,7 +18,7 @@ from typing import Any
 from nnxp import _check
 from nnxp._types import Array, Shape
 from nnxp.backend import Backend
-from nnxp.ops import Call, Kept
+from nnxp.ops import VIEWS, Call, Changing, Kept
 from nnxp.ops.record import Moment, Record, results
 from nnxp.parameters import Buffer
 from nnxp.training.joined import ONES, join_penalties, join_products, parts
@@ -48,16 +48,20 @@ class Plan:
         buffers: bool = True,
         update: Update | None = None,
         scratch: Any = None,
+        capture: bool = False,
     ) -> None:
         self.network, self.backend = network, backend
         self.parameters, self.gradients, self.statistics = parameters, gradients, statistics
         self.records = network.program.records
         self.workspace: Workspace | None = None
-        self._update, self._scratch = update, scratch
+        self._update, self._scratch, self._capture = update, scratch, capture
+        self._source: Call | None = None
         self._constants: dict[str, Any] = {**network.program.constants, **constants}
         state = {**parameters, **statistics}
         self._standing: dict[str, Any] = self._constants | (state if backend.writable else {})
         self._values = dict(self._standing)
+        self._published: dict[str, Any] = {}
+        self._changing: dict[str, Changing] = {}
         self._varying, self._outputs = tuple(network.program.varying.items()), tuple(network.outputs.items())
         self._x: Array | None = None
         self._y: Array | None = None
@@ -71,18 +75,24 @@ class Plan:
         self._link(self.records, {})
 
     def run(
-        self, x: Array, y: Array | None, step: int, sample_weight: Array | None = None, offset: int = 0
+        self,
+        x: Array,
+        y: Array | None,
+        step: int,
+        sample_weight: Array | None = None,
+        offset: int = 0,
+        source: Call | None = None,
     ) -> dict[str, Any]:
         """Run the program; return ``y_pred``, ``data_loss`` and ``loss``, as far as the network has them.
 
         The predictions may lie in the workspace: they are good until the next run. The loss is always a new array.
-        ``offset`` counts the samples of the update that came before this batch.
+        ``offset`` counts the samples of the update that came before this batch; ``source`` puts the batch into x and y.
         """
-        self._prepare(x, y, step, sample_weight, offset)
+        self._prepare(x, y, step, sample_weight, offset, source)
         for call in self._calls:
             call()
-        values = self._values
-        returned = {role: values[name] for role, name in self._outputs}
+        values, published = self._values, self._published
+        returned = {role: published[name] if name in published else values[name] for role, name in self._outputs}
         for name in self._passing:
             values[name] = None
         return returned
@@ -99,8 +109,19 @@ class Plan:
             value = self._update.array(name)
         return _check.shape(value) if hasattr(value, "shape") else ()
 
-    def _prepare(self, x: Array, y: Array | None, step: int, weights: Array | None, offset: int = 0) -> None:
+    def _prepare(
+        self,
+        x: Array,
+        y: Array | None,
+        step: int,
+        weights: Array | None,
+        offset: int = 0,
+        source: Call | None = None,
+    ) -> None:
         values = self._values
+        if source is not self._source:
+            self._source = source
+            self._compile()
         if x is not self._x or y is not self._y or weights is not self._weights:
             self._take(x, y, weights)
             if self._unbound:
@@ -111,12 +132,16 @@ class Plan:
         if self._varying:
             moment = Moment(step, offset)
             for name, make in self._varying:
-                values[name] = make(moment)
+                if name in self._changing:
+                    self._changing[name].value = make(moment)
+                else:
+                    values[name] = make(moment)
         if self._update is not None:
             self._update.prepare(step)
 
     def release(self) -> None:
         """Let go of the arrays that the last run was given."""
+        self._source = None
         if self._x is not None:
             stand_in = self.backend.ops.linker.stand_in
             given = (self._x, self._y, self._weights)
@@ -133,22 +158,36 @@ class Plan:
         held = [self._single[index] for index, _ in self._reading]
         if x is not None and self.backend.ops.linker.move(held, self._calls, pairs):
             return
+        if x is not None:
+            for view in self._views:
+                self._see(view)
         for index, step in self._reading:
             self._single[index] = _unready if x is None else self._bound(step)
-        self._calls = self.backend.compile_step(self._single)
+        self._compile()
 
     # -- making the calls
+
+    def _compile(self) -> None:
+        first = [] if self._source is None else [self._source]
+        self._calls = self.backend.compile_step([*first, *self._single], capture=self._capture)
+
+    def _see(self, step: Record) -> None:
+        """Make a view of values that stay where they are, once and for all."""
+        (name,) = step.outputs
+        self._values[name] = step.function(self.backend.ops)(*[self._values[name] for name in step.inputs])
 
     def _link(self, records: Sequence[Record], shapes: dict[str, Shape]) -> None:
         """The records as calls: bound where ``shapes`` are known and every argument stays where it is."""
         ops, values = self.backend.ops, self._values
-        fixed = {*_GIVEN, *self._standing}
+        fixed = {*_GIVEN, *self._standing, *self._changing}
         self._listed: list[Record] = []  # what each call does
         self._single: list[Call] = []
         for step, call in self._before:
             self._append(step, call)
         self._reading: list[tuple[int, Record]] = []  # bound calls that hold x or y
         self._passing: list[str] = []  # values that are new arrays in each run
+        self._views: list[Record] = []  # views of x or y
+        given = {name for name in _GIVEN if name not in self._copied}  # what is another array from time to time
         late: list[tuple[Record, Call]] = []  # sums of losses, which should not stand between bound calls
         for step in records:
             placed = {name: self._places[name] for name in step.outputs if name in self._places}
@@ -156,9 +195,16 @@ class Plan:
                 values |= placed
                 fixed |= placed.keys()
             unplaced = [name for name in step.outputs if name not in fixed]
+            if step.op in VIEWS and shapes and ops.linker.whole and fixed.issuperset(step.inputs):
+                self._see(step)
+                fixed.update(step.outputs)
+                if given.intersection(step.inputs):
+                    given.update(step.outputs)
+                    self._views.append(step)
+                continue
             bindable = step.op in ops.kernels and fixed.issuperset(step.inputs) and bool(shapes)
             if bindable and not any(shapes[name] for name in unplaced):
-                if any(name in step.inputs and name not in self._copied for name in _GIVEN):
+                if given.intersection(step.inputs):
                     self._reading.append((len(self._single), step))
                 self._append(step, self._bound(step))
             elif step.op == "add" and shapes.get(step.outputs[0]) == ():
@@ -174,7 +220,12 @@ class Plan:
                 self._append(step, call)
         for step, call in late:
             self._append(step, call)
-        self._calls = self.backend.compile_step(self._single)
+        numbers = [name for name in self.network.outputs.values() if shapes.get(name) == () and name in self._places]
+        if numbers:
+            results = {name: self._places[name] for name in dict.fromkeys(numbers)}
+            publish = ops.linker.publish(results, self._published)
+            self._append(Record("copy", tuple(results), tuple(results)), publish)
+        self._compile()
 
     def _bound(self, step: Record) -> Call:
         values = self._values
@@ -229,8 +280,11 @@ class Plan:
         shapes = self._shapes()  # before statistics have places: the empty batch must not be remembered
         remembered = self.network.remembered
         self._places |= {name: self.statistics[key] for name, key in remembered.items()}
-        places = place(self.records, shapes, ops.honours, elsewhere={*targets, *remembered}, wanted=wanted)
-        columns = columns_of(self.records, shapes) if ops.kernels else set()
+        whole = ops.linker.whole
+        places = place(
+            self.records, shapes, ops.honours, elsewhere={*targets, *remembered}, wanted=wanted, scalars=whole
+        )
+        columns = columns_of(self.records, shapes) if ops.by_columns else set()
         records: list[Record] = self.records
         extended = extend(places, self.records, shapes, columns, self._adjacent)
         if ops.kernels:
@@ -241,7 +295,10 @@ class Plan:
         self._add_joints(records)
         if "x" in extended:
             self._before.append(self._copy("x", self.workspace.views["x"]))
-        if ops.kernels and self._y is not None and prod(self._y.shape) <= SMALL:
+        if whole:
+            self._changing = {name: Changing(make(Moment(0))) for name, make in self._varying}
+            self._values |= self._changing
+        elif ops.kernels and self._y is not None and prod(self._y.shape) <= SMALL:
             self._copied.add("y")  # so that nothing need be bound anew for the next batch's targets
             flat = self.backend.zeros(prod(self._y.shape), dtype=self._y.dtype)
             self._values["y"] = self.backend.xp.reshape(flat, self._y.shape)

@@ -1,7 +1,7 @@
 """One update of the arena, as calls that a plan puts behind its own."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from nnxp.backend import Backend
@@ -26,7 +26,10 @@ class Update:
         self.records = optimizer.records()
         self._optimizer, self._backend, self._ops = optimizer, backend, backend.ops
         self._buffers = {**buffers, **self._further(buffers["w"].layout)}
-        self._numbers = {name: Number(value) for name, value in optimizer.varying(0).items()}
+        self._step = 0
+        self._numbers = {
+            name: Number(value, partial(self._later, name)) for name, value in optimizer.varying(0).items()
+        }
         constants = {**optimizer.constants(), "bounds": buffers["w"].layout.bounds}
         self._constants = {name: value for name, value in constants.items() if name not in self._numbers}
         self._piece = backend.adapter.piece
@@ -36,10 +39,16 @@ class Update:
 
     def prepare(self, step: int) -> None:
         """Set the numbers that change from update to update."""
+        self._step = step
         for name, value in self._optimizer.varying(step - self.start).items():
             self._numbers[name].value = value
         if self.factor != 1.0:
             self._numbers["learning_rate"].value *= self.factor
+
+    def _later(self, name: str, steps: int) -> float:
+        """What a number will be so many updates from now."""
+        value = self._optimizer.varying(self._step + steps - self.start)[name]
+        return value * self.factor if name == "learning_rate" else value
 
     def run(self, step: int) -> None:
         """The update by itself, with the gradients that are there."""

@@ -87,8 +87,12 @@ def place(
     *,
     elsewhere: Collection[str],
     wanted: Collection[str],
+    scalars: bool = False,
 ) -> Places:
-    """Blocks for the outputs of ``placed_ops``, but for those that lie ``elsewhere``; ``wanted`` values live on."""
+    """Blocks for the outputs of ``placed_ops``, but for those that lie ``elsewhere``; ``wanted`` values live on.
+
+    Single numbers, of no axes, get a block only where ``scalars`` are to have one.
+    """
     owner, last_use = _lives(records, wanted)
     places = Places()
     free: list[tuple[int, int]] = []  # (size, block)
@@ -98,7 +102,7 @@ def place(
         if step.op in ELEMENTWISE:  # such an op may write over an input that nobody reads again, best over the first
             free = ending + free
         for name in step.outputs:
-            if step.op not in placed_ops or step.op in VIEWS or name in elsewhere or not shapes[name]:
+            if step.op not in placed_ops or step.op in VIEWS or name in elsewhere or not (shapes[name] or scalars):
                 continue
             fitting = next((entry for entry in free if entry[0] == prod(shapes[name])), None)
             if fitting is not None:

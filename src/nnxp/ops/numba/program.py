@@ -269,7 +269,7 @@ class Program:
 class TableLinker(Linker):
     """Neighbours that are native become one table, whose addresses can be changed."""
 
-    def link(self, calls: Sequence[Call]) -> list[Call]:
+    def link(self, calls: Sequence[Call], *, capture: bool = False) -> list[Call]:
         linked: list[Call] = []
         for native, group in groupby(calls, key=lambda call: isinstance(_inner(call), Native)):
             together = list(group)

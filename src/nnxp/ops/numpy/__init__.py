@@ -39,4 +39,4 @@ KERNELS: dict[str, Kernel] = {
 
 def table(reference: Ops) -> Ops:
     """The reference with these kernels in place of its entries."""
-    return replace(reference.replace(**KERNELS), scratch=Scratch)
+    return replace(reference.replace(**KERNELS), scratch=Scratch, by_columns=True)
