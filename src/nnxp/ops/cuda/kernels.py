@@ -8,10 +8,10 @@ from typing import Any
 from nnxp._types import Array
 from nnxp.ops import Call, Changing, Kernel, Number, Ops
 from nnxp.ops.cuda.agenda import Column
-from nnxp.ops.cuda.gemm import Product
+from nnxp.ops.cuda.gemm import Epilogue, Product, forward, input_gradient, weight_gradient
 from nnxp.ops.cuda.launch import Chain, Launch, Machine, Multiplication, blocks_for
 
-__all__ = ["ACTIVATIONS", "UNIT", "Kernels", "gather_arguments"]
+__all__ = ["ACTIVATIONS", "UNIT", "Kernels", "column_sums", "gather_arguments"]
 
 ACTIVATIONS = (
     "identity", "relu", "leaky_relu", "elu", "selu", "sigmoid", "hard_sigmoid", "tanh", "hard_tanh", "softsign",
@@ -60,7 +60,7 @@ class Kernels:
 
     # -- what all share
 
-    def _launch(self, kernel: str, like: Array, arguments: dict[str, Any], result: Any, *, size: int) -> Call:
+    def _launch(self, kernel: str, like: Array, arguments: dict[str, Any], result: Any, *, size: int) -> Launch:
         blocks = blocks_for(size, self._machine.threads)
         return Launch(self._machine, kernel, like.dtype, arguments, blocks=blocks, result=result)
 
@@ -91,34 +91,48 @@ class Kernels:
     def linear(self, x: Array, w: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
         if not _ready(x, w, b) or not _matrices(x, w):
             return self._fallback("linear", x, w, b, out=out)
-        product = Product.forward(*x.shape, w.shape[1], dtype=_name(x), precision=self._machine.precision, bias=True)
-        y = self._xp.empty((x.shape[0], w.shape[1]), dtype=x.dtype) if out is None else out
-        return Multiplication(self._machine, product, w, x, y, bias=b)
+        y = self._matrix(x, (x.shape[0], w.shape[1]), out)
+        link = self._multiply(forward(*x.shape, w.shape[1], epilogue=Epilogue.BIAS, **self._kind(x)), w, x, y, b)
+        if link is not None:
+            return link
+        plain = self._multiply(forward(*x.shape, w.shape[1], epilogue=Epilogue.DEFAULT, **self._kind(x)), w, x, y)
+        if plain is None:
+            return self._fallback("linear", x, w, b, out=out)
+        return Chain(self._machine, [plain, self._activation("identity", y, 0.0, y, bias=b)], y)
 
     def matmul(self, a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
         if not _ready(a, b) or not _matrices(a, b):
             return self._fallback("matmul", a, b, out=out)
-        product = Product.forward(*a.shape, b.shape[1], dtype=_name(a), precision=self._machine.precision)
-        y = self._xp.empty((a.shape[0], b.shape[1]), dtype=a.dtype) if out is None else out
-        return Multiplication(self._machine, product, b, a, y)
+        y = self._matrix(a, (a.shape[0], b.shape[1]), out)
+        product = forward(*a.shape, b.shape[1], epilogue=Epilogue.DEFAULT, **self._kind(a))
+        return self._multiply(product, b, a, y) or self._fallback("matmul", a, b, out=out)
 
     def linear_weight_gradient(self, x: Array, dy: Array, *, out: Array = None, scratch: Any = None) -> Call:
         if not _ready(x, dy) or not _matrices(x, dy):
             return self._fallback("linear_weight_gradient", x, dy, out=out)
-        product = Product.weight_gradient(
-            *x.shape, dy.shape[1], dtype=_name(x), precision=self._machine.precision
-        )
-        dw = self._xp.empty((x.shape[1], dy.shape[1]), dtype=x.dtype) if out is None else out
-        return Multiplication(self._machine, product, dy, x, dw)
+        dw = self._matrix(x, (x.shape[1], dy.shape[1]), out)
+        product = weight_gradient(*x.shape, dy.shape[1], epilogue=Epilogue.DEFAULT, **self._kind(x))
+        return self._multiply(product, dy, x, dw) or self._fallback("linear_weight_gradient", x, dy, out=out)
 
     def linear_input_gradient(self, dy: Array, w: Array, *, out: Array = None, scratch: Any = None) -> Call:
         if not _ready(dy, w) or not _matrices(dy, w):
             return self._fallback("linear_input_gradient", dy, w, out=out)
-        product = Product.input_gradient(
-            dy.shape[0], *w.shape, dtype=_name(dy), precision=self._machine.precision
-        )
-        dx = self._xp.empty((dy.shape[0], w.shape[0]), dtype=dy.dtype) if out is None else out
-        return Multiplication(self._machine, product, w, dy, dx)
+        dx = self._matrix(dy, (dy.shape[0], w.shape[0]), out)
+        product = input_gradient(dy.shape[0], *w.shape, epilogue=Epilogue.DEFAULT, **self._kind(dy))
+        return self._multiply(product, w, dy, dx) or self._fallback("linear_input_gradient", dy, w, out=out)
+
+    def _matrix(self, like: Array, shape: tuple[int, int], out: Array | None) -> Array:
+        return self._xp.empty(shape, dtype=like.dtype) if out is None else out
+
+    def _kind(self, x: Array) -> dict[str, Any]:
+        """How a product of arrays like x is made."""
+        dtype = str(x.dtype)
+        return {"dtype": dtype, "precision": self._machine.precision if dtype == "float32" else "float32"}
+
+    def _multiply(self, product: Product, a: Array, b: Array, d: Array, bias: Array = None) -> Multiplication | None:
+        """The product; None where the machine cannot do it."""
+        link = Multiplication(self._machine, product, a, b, d, bias)
+        return link if link.supported() else None
 
     def linear_bias_gradient(self, dy: Array, *, out: Array = None, scratch: Any = None) -> Call:
         if not _ready(dy) or dy.ndim != 2:
@@ -126,11 +140,7 @@ class Kernels:
         rows, columns = dy.shape
         db = self._xp.empty(columns, dtype=dy.dtype) if out is None else out
         arguments = {"kind": 0, "dy": dy, "kept": None, "rows": rows, "columns": columns, "a": 0.0, "dx": None, "db": db}
-        return self._by_columns(dy, arguments, db)
-
-    def _by_columns(self, dy: Array, arguments: dict[str, Any], result: Any) -> Call:
-        blocks = max(1, -(-dy.shape[1] // 32))
-        return Launch(self._machine, "bias_activation_backward", dy.dtype, arguments, blocks=blocks, result=result)
+        return column_sums(self._machine, arguments, db)
 
     def add(self, a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
         if not _ready(a, b) or a.shape != b.shape:
@@ -143,9 +153,13 @@ class Kernels:
     def _activate(self, op: str, x: Array, a: float = 0.0, *, out: Array = None, scratch: Any = None) -> Call:
         if not _ready(x):
             return self._fallback(op, *((x,) if op not in _WITH_NUMBER else (x, a)), out=out)
-        y = self._like(x, out)
+        return self._activation(op, x, a, self._like(x, out))
+
+    def _activation(self, op: str, x: Array, a: float, y: Array, bias: Array = None) -> Launch:
+        columns = 1 if bias is None else bias.size
         arguments = {
-            "kind": ACTIVATIONS.index(op), "x": x, "bias": None, "size": x.size, "columns": 1, "a": a, "z": None, "y": y,
+            "kind": ACTIVATIONS.index(op), "x": x, "bias": bias, "size": x.size, "columns": columns, "a": a, "z": None,
+            "y": y,
         }  # fmt: skip
         return self._launch("activation", x, arguments, y, size=x.size)
 
@@ -398,6 +412,13 @@ def gather_arguments(
     return arguments
 
 
+def column_sums(machine: Machine, arguments: dict[str, Any], result: Any) -> Launch:
+    """The kernel that goes through rows in columns: a bias gradient, and perhaps the gradient before it."""
+    dy = arguments["dy"]
+    blocks = max(1, -(-dy.shape[1] // 32))
+    return Launch(machine, "bias_activation_backward", dy.dtype, arguments, blocks=blocks, result=result)
+
+
 def _ready(*arrays: Array) -> bool:
     """Whether the kernels can read the arrays: of one floating type, by rows and without gaps."""
     return all(a.flags.c_contiguous and a.dtype == arrays[0].dtype for a in arrays) and arrays[0].dtype.kind == "f"
@@ -405,10 +426,6 @@ def _ready(*arrays: Array) -> bool:
 
 def _matrices(*arrays: Array) -> bool:
     return all(a.ndim == 2 and a.size for a in arrays)
-
-
-def _name(array: Array) -> str:
-    return str(array.dtype)
 
 
 def _filled(buffer: Array | None, value: Array) -> Array:

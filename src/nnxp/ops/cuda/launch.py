@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from nnxp._types import Array
+from nnxp.errors import BackendError
 from nnxp.ops import Number
 from nnxp.ops.cuda.agenda import Agenda
-from nnxp.ops.cuda.gemm import Product
+from nnxp.ops.cuda.gemm import Addresses, Product
 
 __all__ = ["SOURCE", "Chain", "Launch", "Link", "Machine", "Multiplication", "Run", "blocks_for", "signatures"]
 
@@ -53,10 +54,10 @@ class Machine(Protocol):
     def upload(self, array: Array, values: Array) -> None:
         """Queue a copy of host values, which may change as soon as this returns."""
 
-    def product(self, product: Product, addresses: Sequence[int]) -> Run | None:
+    def product(self, product: Product, addresses: Addresses) -> Run | None:
         """A matrix product of arrays at these addresses; None where this machine cannot do it with its epilogue."""
 
-    def capture(self, runs: Sequence[Run]) -> Run:
+    def capture(self, runs: Iterable[Run]) -> Run:
         """One call that repeats them all, in order."""
 
 
@@ -151,23 +152,27 @@ class Launch(Link):
 
 
 class Multiplication(Link):
-    """A matrix product with its arrays: ``d`` is made of ``a`` and ``b``; ``bias`` and ``mask`` as its epilogue says."""
+    """A matrix product with its arrays: ``d`` is made of ``a`` and ``b``; the ``bias`` is read, or its gradient written,
+    as the epilogue says."""
 
-    def __init__(
-        self, machine: Machine, product: Product, a: Array, b: Array, d: Array, *, bias: Array = None, mask: Array = None
-    ) -> None:
+    def __init__(self, machine: Machine, product: Product, a: Array, b: Array, d: Array, bias: Array = None) -> None:
         self.machine, self.product = machine, product
-        self.arrays = [a, b, d, bias, mask]
+        self.a, self.b, self.d, self.bias = a, b, d, bias
         self.result = d
 
-    def addresses(self, moved: Mapping[int, int]) -> tuple[int, ...]:
-        starts = [0 if array is None else self.machine.address(array) for array in self.arrays]
-        return tuple(moved.get(start, start) for start in starts)
+    def supported(self) -> bool:
+        """Whether the machine has an algorithm for it."""
+        return self.machine.product(self.product, self._addresses({})) is not None
+
+    def _addresses(self, moved: Mapping[int, int]) -> Addresses:
+        arrays = (self.a, self.b, self.d, self.bias)
+        starts = [0 if array is None else self.machine.address(array) for array in arrays]
+        return Addresses(*(moved.get(start, start) for start in starts))
 
     def run(self, agenda: Agenda | None, moved: Mapping[int, int]) -> Run:
-        run = self.machine.product(self.product, self.addresses(moved))
+        run = self.machine.product(self.product, self._addresses(moved))
         if run is None:
-            raise NotImplementedError(f"no algorithm for {self.product}")
+            raise BackendError(f"cublasLt has no algorithm for {self.product} at this alignment.")
         return run
 
 

@@ -86,7 +86,7 @@ class Step:
 
     def __init__(self, machine: Machine, links: Sequence[Link], *, capture: bool) -> None:
         self.machine = machine
-        self.links = fuse([part for link in links if not isinstance(link, Publish) for part in link.parts], machine)
+        self.links = fuse([part for link in links if not isinstance(link, Publish) for part in link.parts])
         self._publish = next((link for link in links if isinstance(link, Publish)), None)
         self._capturing = capture
         self._agenda = self._make_agenda()
