@@ -180,8 +180,8 @@ def find() -> ctypes.CDLL | str:
     """The library, with its functions' types; or why it cannot be had."""
     try:
         loaded = importlib.import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cublasLt")
-        return load(loaded.abs_path)
-    except (ImportError, RuntimeError, OSError, TypeError) as error:
+        return load(loaded.abs_path or _SONAMES[0])
+    except (ImportError, RuntimeError, OSError) as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
     for soname in _SONAMES:
         try:
@@ -298,7 +298,7 @@ class CublasLt:
     def algorithms(self, product: Product, addresses: Addresses, *, most: int = 8) -> list[Algorithm]:
         """Ways to compute the product on matrices that are aligned as these are, the likely fastest first.
 
-        None where cublasLt cannot do this epilogue for these sizes, types and addresses.
+        Empty where cublasLt cannot do this epilogue for these sizes, types and addresses.
         """
         if _is_known_to_fail(product, self.version):
             return []
@@ -445,7 +445,6 @@ def _set(library: ctypes.CDLL, kind: str, made: c_void_p, attribute: IntEnum, va
 
 
 def _get(library: ctypes.CDLL, kind: str, made: c_void_p, attribute: IntEnum, ctype: Any) -> int:
-    value, written = ctype(), c_size_t()
-    size = ctypes.sizeof(value)
-    _call(library, kind + "GetAttribute", made, attribute, ctypes.byref(value), size, ctypes.byref(written))
+    value = ctype()
+    _call(library, kind + "GetAttribute", made, attribute, ctypes.byref(value), ctypes.sizeof(value), None)
     return int(value.value)

@@ -32,9 +32,9 @@ def tf32(x: Array) -> Array:
     Source: PTX ISA, instruction ``cvt.rna.tf32.f32``. A tensor core that is handed unrounded numbers drops the low 13
     bits instead, so that an error up to twice as large is to be expected of a device.
     """
-    bits = x.view(np.uint32)
-    rounded = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
-    return np.where(np.isnan(x), x, rounded.view(np.float32))  # a NaN's bits could be carried over into -0
+    bits = x.view(np.uint32) + np.uint32(0x1000)
+    bits &= np.uint32(0xFFFFE000)
+    return _keep_nan(x, bits.view(np.float32))
 
 
 def bf16(x: Array) -> Array:
@@ -42,10 +42,18 @@ def bf16(x: Array) -> Array:
 
     Source: PTX ISA, instruction ``cvt.rn.bf16.f32``.
     """
-    bits = x.view(np.uint32)
-    even = (bits >> np.uint32(16)) & np.uint32(1)
-    rounded = (bits + np.uint32(0x7FFF) + even) & np.uint32(0xFFFF0000)
-    return np.where(np.isnan(x), x, rounded.view(np.float32))
+    bits = x.view(np.uint32) >> np.uint32(16)
+    bits &= np.uint32(1)  # odd numbers go up at a tie
+    bits += np.uint32(0x7FFF)
+    bits += x.view(np.uint32)
+    bits &= np.uint32(0xFFFF0000)
+    return _keep_nan(x, bits.view(np.float32))
+
+
+def _keep_nan(x: Array, rounded: Array) -> Array:
+    """``rounded``, which is changed: the bits of a NaN could have been carried over into -0."""
+    np.copyto(rounded, x, where=np.isnan(x))
+    return rounded
 
 
 _ROUNDED: dict[Precision, Callable[[Array], Array]] = {"float32": lambda x: x, "tf32": tf32, "bf16": bf16}
