@@ -54,6 +54,8 @@ class Backend:
     kernels: str
     """Which kernels the table holds: ``"reference"``, ``"numpy"``, …"""
     adapter: Adapter = field(repr=False)
+    precision: str = "float32"
+    """How products of float32 numbers are made: ``"float32"``, ``"tf32"`` or ``"bf16"``."""
 
     @property
     def writable(self) -> bool:

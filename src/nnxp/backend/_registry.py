@@ -1,6 +1,7 @@
 """The backends by name. This is the only place that knows a library's name, or what a library does in its own way."""
 
 import importlib
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from nnxp._types import Array, Device, Namespace
 from nnxp.backend._arrays import namespace_of, to_host
 from nnxp.backend._backend import Adapter, Backend
 from nnxp.backend._rng import Rng
-from nnxp.errors import BackendError
+from nnxp.errors import BackendError, PerformanceWarning
 from nnxp.ops import Ops
 
 __all__ = ["available_backends", "backend_of", "get_backend"]
 
 _DTYPES = ("float32", "float64")
 _KERNELS = ("auto", "reference", "numpy", "numba", "cuda")
+_PRECISIONS = ("float32", "tf32", "bf16")
 _READY = "ready"
 
 
@@ -84,6 +86,7 @@ def get_backend(
     device: Device | None = None,
     seed: int = 0,
     kernels: str = "auto",
+    precision: str = "float32",
 ) -> Backend:
     """The backend of an array library.
 
@@ -98,7 +101,12 @@ def get_backend(
     seed
         The seed of all randomness: a whole number below 2⁶⁴.
     kernels
-        ``"auto"`` (the fastest there are), ``"reference"`` (the specification, in pure Array API) or a kernel set.
+        ``"auto"`` (the fastest there are), ``"reference"`` (the specification, in pure Array API) or a kernel set:
+        ``"numpy"`` and ``"numba"`` for NumPy, ``"cuda"`` for CuPy. With ``"cuda"``, NumPy runs the CUDA kernels too,
+        compiled for the host by a C++ compiler: to read them and to prove them, not to be fast.
+    precision
+        How CUDA products multiply float32 numbers: ``"float32"``, or, on tensor cores, rounded to ``"tf32"`` (10 bits
+        of fraction) or ``"bf16"`` (7 bits). Parameters, activations and sums stay float32.
 
     Raises
     ------
@@ -109,8 +117,19 @@ def get_backend(
         return backend
     xp, name = _namespace(backend)
     adapter = _adapter(xp, name, device)
-    kernels = _kernel_set(name, kernels)
+    kernels, asked = _kernel_set(name, kernels), kernels
     device = xp.zeros(1).device if device is None else device
+    precision = choice("get_backend", "precision", precision, _PRECISIONS)
+    ops = importlib.import_module("nnxp.ops.reference").table(xp)
+    if kernels == "cuda":
+        kernels, ops = _with_cuda(ops, name, dtype_name(dtype), device, precision, asked)
+    elif kernels != "reference":
+        ops = _with_kernels(ops, kernels)
+    if kernels != "cuda" and precision != "float32":
+        raise BackendError(
+            f"Backend {name!r} with kernels {kernels!r} multiplies float32 as it is; precision {precision!r} needs "
+            "kernels 'cuda'."
+        )
     return Backend(
         name=name,
         xp=xp,
@@ -118,9 +137,10 @@ def get_backend(
         dtype=_dtype(xp, name, dtype, device),
         integer_dtype=xp.__array_namespace_info__().default_dtypes(device=device)["integral"],
         rng=Rng(seed),
-        ops=_ops(xp, kernels),
+        ops=ops,
         kernels=kernels,
         adapter=adapter,
+        precision=precision,
     )
 
 
@@ -192,7 +212,9 @@ def _dtype(xp: Namespace, name: str, dtype: Any, device: Device) -> Any:
 
 def _kernel_set(name: str, kernels: str) -> str:
     choice("get_backend", "kernels", kernels, _KERNELS)
-    usable = ["reference", "numpy"] if name == "numpy" else ["reference"]
+    usable = {"numpy": ["reference", "numpy"], "cupy": ["reference", "cuda"]}.get(name, ["reference"])
+    if name == "numpy" and kernels == "cuda":
+        return kernels  # on the host: for those who ask for it
     if name == "numpy" and kernels in ("auto", "numba"):
         state = _numba_state()
         if state == _READY:
@@ -220,14 +242,32 @@ def _numba_state() -> str:
     return _READY
 
 
-def _ops(xp: Namespace, kernels: str) -> Ops:
+def _with_kernels(ops: Ops, kernels: str) -> Ops:
     # imported at the first backend, not with nnxp: the mathematics is the larger part of the package
-    ops: Ops = importlib.import_module("nnxp.ops.reference").table(xp)
-    if kernels in ("numpy", "numba"):
-        ops = importlib.import_module("nnxp.ops.numpy").table(ops)
-    if kernels == "numba":
-        ops = importlib.import_module("nnxp.ops.numba").table(ops)
-    return ops
+    ops = importlib.import_module("nnxp.ops.numpy").table(ops)
+    return importlib.import_module("nnxp.ops.numba").table(ops) if kernels == "numba" else ops
+
+
+def _with_cuda(ops: Ops, name: str, dtype: str, device: Device, precision: str, asked: str) -> tuple[str, Ops]:
+    """The CUDA kernels, and their name; where nobody asked for them and they do not compile, the reference."""
+    try:
+        if name == "cupy":
+            machine = importlib.import_module("nnxp.ops.cuda.device").CudaMachine(device, precision=precision)
+        else:
+            machine = importlib.import_module("nnxp.ops.cuda.host").HostMachine(precision=precision)
+        if dtype in _DTYPES:
+            machine.kernel("add", dtype)  # which compiles all
+        return "cuda", importlib.import_module("nnxp.ops.cuda").table(ops, machine)
+    except Exception as error:  # compilers and drivers raise what they like
+        if asked == "cuda":
+            raise error if isinstance(error, BackendError) else BackendError(f"No CUDA kernels: {error}") from error
+        _warn_once(f"The CUDA kernels cannot be used, and the reference takes their place, slowly: {error}")
+        return "reference", ops
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, PerformanceWarning, stacklevel=4)
 
 
 def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:

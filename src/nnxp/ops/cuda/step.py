@@ -99,7 +99,7 @@ class Step:
         numbers = [number for link in self.links for number in link.columns]
         if not numbers and not results:
             return None
-        dtype = next(a.dtype for a in (*results, *(link.result for link in self.links)) if hasattr(a, "dtype"))
+        dtype = results[0].dtype if results else "float32"  # of which nothing is written then
         ends = dict.fromkeys(_PUBLISHED) | dict(zip(_PUBLISHED, results, strict=False)) | {"count": len(results)}
         self.links.append(Launch(self.machine, "publish", dtype, ends, blocks=1, result=None))
         return Agenda(self.machine, numbers, results=len(results), dtype=dtype)

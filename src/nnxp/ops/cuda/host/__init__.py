@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 
 from nnxp.errors import BackendError
+from nnxp.ops.cuda import model
+from nnxp.ops.cuda.gemm import Addresses, Precision, Product
 
 __all__ = ["HostMachine", "build", "compiler"]
 
@@ -169,8 +171,12 @@ class HostMachine:
     ``counts`` says what was asked of it: "kernel", "upload", "graph" (replays of a capture).
     """
 
-    def __init__(self, *, threads: int = 64, source: str | None = None, flags: Sequence[str] = ()):
-        self.threads = threads
+    xp = np
+
+    def __init__(
+        self, *, threads: int = 64, precision: Precision = "float32", source: str | None = None, flags: Sequence[str] = ()
+    ):
+        self.threads, self.precision = threads, precision
         self.counts: Counter[str] = Counter()
         self._source = source
         self._flags = (*shlex.split(os.environ.get("NNXP_CUDA_HOST_FLAGS", "")), *flags)
@@ -191,6 +197,12 @@ class HostMachine:
             source = SOURCE.read_text() if self._source is None else self._source
             self._libraries[dtype] = build(source, dtype=dtype, flags=self._flags)
         return self._libraries[dtype]
+
+    def product(self, product: Product, addresses: Addresses) -> Callable[[], None]:
+        """A matrix product as NumPy does it, in place of cublasLt."""
+        a = addresses
+        call = model.bind(product, a.a, a.b, a.d, bias=a.bias, mask=a.mask)
+        return lambda: self.submit("product", call)
 
     def address(self, array: np.ndarray[Any, Any]) -> int:
         """Where the array's first element is."""
