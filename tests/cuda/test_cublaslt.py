@@ -271,7 +271,7 @@ def test_a_workspace_that_is_too_small():
     with cublaslt.CublasLt(library, workspace=0, size=10) as lt:
         algorithm = cublaslt.Algorithm(bytes(64), workspace=64, waves=1.0)
         with pytest.raises(BackendError, match="needs 64 bytes of workspace, here are 10"):
-            lt.bind(problem.product, algorithm, problem.addresses(), 0)
+            lt.bind(problem.product, algorithm, problem.addresses())
 
 
 @pytest.fixture(scope="module")

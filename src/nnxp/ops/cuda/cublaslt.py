@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any, Self
 
 from nnxp.errors import BackendError
@@ -332,17 +333,17 @@ class CublasLt:
         """
         best, least = None, float("inf")
         for algorithm in self.algorithms(product, addresses, most=most):
-            call = self.bind(product, algorithm, addresses, stream)
+            queue = self.bind(product, algorithm, addresses)
             try:
-                seconds = time(call)
+                seconds = time(partial(queue, stream))
             except StatusError:
                 continue
             if seconds < least:
                 best, least = algorithm, seconds
         return best
 
-    def bind(self, product: Product, algorithm: Algorithm, addresses: Addresses, stream: int) -> Callable[[], None]:
-        """A call that queues the product on the stream; it can be captured into a graph, which keeps the addresses."""
+    def bind(self, product: Product, algorithm: Algorithm, addresses: Addresses) -> Callable[[int], None]:
+        """``call(stream)`` queues the product; it can be captured into a graph, which keeps the addresses."""
         if algorithm.workspace > self._size:
             raise BackendError(f"The algorithm needs {algorithm.workspace} bytes of workspace, here are {self._size}.")
         described, scalar = self._descriptors(product, addresses), _SCALAR[product.dtype]
@@ -352,13 +353,13 @@ class CublasLt:
             *(self._handle, described.description, ctypes.byref(alpha)),
             *(addresses.a, described.a, addresses.b, described.b, ctypes.byref(beta)),
             *(addresses.d, described.c, addresses.d, described.d),
-            *(ctypes.byref(algo), self._workspace, self._size, stream),
+            *(ctypes.byref(algo), self._workspace, self._size),
         )
-        return lambda: _call(self._library, "Matmul", *arguments)
+        return lambda stream: _call(self._library, "Matmul", *arguments, stream)
 
     def run(self, product: Product, algorithm: Algorithm, addresses: Addresses, stream: int) -> None:
         """Queue the product on the stream, once."""
-        self.bind(product, algorithm, addresses, stream)()
+        self.bind(product, algorithm, addresses)(stream)
 
     def _descriptors(self, product: Product, addresses: Addresses) -> Descriptors:
         key = (product, addresses.bias, addresses.mask)
