@@ -76,6 +76,11 @@ class Kernels:
 
         return call
 
+    def _ready(self, *arrays: Array) -> bool:
+        """Whether the kernels can read the arrays: of one floating type, by rows and without gaps."""
+        dtype, kind = arrays[0].dtype, self._xp.ndarray
+        return dtype.kind == "f" and all(isinstance(a, kind) and a.flags.c_contiguous and a.dtype == dtype for a in arrays)
+
     def _like(self, x: Array, out: Array | None) -> Array:
         return self._xp.empty(x.shape, dtype=x.dtype) if out is None else out
 
@@ -89,7 +94,7 @@ class Kernels:
     # -- lines
 
     def linear(self, x: Array, w: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
-        if not _ready(x, w, b) or not _matrices(x, w):
+        if not self._ready(x, w, b) or not _matrices(x, w):
             return self._fallback("linear", x, w, b, out=out)
         y = self._matrix(x, (x.shape[0], w.shape[1]), out)
         link = self._multiply(forward(*x.shape, w.shape[1], epilogue=Epilogue.BIAS, **self._kind(x)), w, x, y, b)
@@ -101,21 +106,21 @@ class Kernels:
         return Chain(self._machine, [plain, self._activation("identity", y, 0.0, y, bias=b)], y)
 
     def matmul(self, a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
-        if not _ready(a, b) or not _matrices(a, b):
+        if not self._ready(a, b) or not _matrices(a, b):
             return self._fallback("matmul", a, b, out=out)
         y = self._matrix(a, (a.shape[0], b.shape[1]), out)
         product = forward(*a.shape, b.shape[1], epilogue=Epilogue.DEFAULT, **self._kind(a))
         return self._multiply(product, b, a, y) or self._fallback("matmul", a, b, out=out)
 
     def linear_weight_gradient(self, x: Array, dy: Array, *, out: Array = None, scratch: Any = None) -> Call:
-        if not _ready(x, dy) or not _matrices(x, dy):
+        if not self._ready(x, dy) or not _matrices(x, dy):
             return self._fallback("linear_weight_gradient", x, dy, out=out)
         dw = self._matrix(x, (x.shape[1], dy.shape[1]), out)
         product = weight_gradient(*x.shape, dy.shape[1], epilogue=Epilogue.DEFAULT, **self._kind(x))
         return self._multiply(product, dy, x, dw) or self._fallback("linear_weight_gradient", x, dy, out=out)
 
     def linear_input_gradient(self, dy: Array, w: Array, *, out: Array = None, scratch: Any = None) -> Call:
-        if not _ready(dy, w) or not _matrices(dy, w):
+        if not self._ready(dy, w) or not _matrices(dy, w):
             return self._fallback("linear_input_gradient", dy, w, out=out)
         dx = self._matrix(dy, (dy.shape[0], w.shape[0]), out)
         product = input_gradient(dy.shape[0], *w.shape, epilogue=Epilogue.DEFAULT, **self._kind(dy))
@@ -135,7 +140,7 @@ class Kernels:
         return link if link.supported() else None
 
     def linear_bias_gradient(self, dy: Array, *, out: Array = None, scratch: Any = None) -> Call:
-        if not _ready(dy) or dy.ndim != 2:
+        if not self._ready(dy) or dy.ndim != 2:
             return self._fallback("linear_bias_gradient", dy, out=out)
         rows, columns = dy.shape
         db = self._xp.empty(columns, dtype=dy.dtype) if out is None else out
@@ -143,7 +148,7 @@ class Kernels:
         return column_sums(self._machine, arguments, db)
 
     def add(self, a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
-        if not _ready(a, b) or a.shape != b.shape:
+        if not self._ready(a, b) or a.shape != b.shape:
             return self._fallback("add", a, b, out=out)
         out = self._like(a, out)
         return self._launch("add", a, {"a": a, "b": b, "size": a.size, "sum": out}, out, size=a.size)
@@ -151,7 +156,7 @@ class Kernels:
     # -- activations
 
     def _activate(self, op: str, x: Array, a: float = 0.0, *, out: Array = None, scratch: Any = None) -> Call:
-        if not _ready(x):
+        if not self._ready(x):
             return self._fallback(op, *((x,) if op not in _WITH_NUMBER else (x, a)), out=out)
         return self._activation(op, x, a, self._like(x, out))
 
@@ -166,7 +171,7 @@ class Kernels:
     def _derive(
         self, op: str, dy: Array, kept: Array, a: float = 0.0, *, out: Array = None, scratch: Any = None
     ) -> Call:
-        if not _ready(dy, kept):
+        if not self._ready(dy, kept):
             return self._fallback(
                 f"{op}_backward", *((dy, kept) if op not in _WITH_NUMBER else (dy, kept, a)), out=out
             )
@@ -181,7 +186,7 @@ class Kernels:
         return self._softmax("log_softmax", x, out)
 
     def _softmax(self, op: str, x: Array, out: Array | None) -> Call:
-        if not _ready(x) or not x.size:
+        if not self._ready(x) or not x.size:
             return self._fallback(op, x, out=out)
         rows, columns, y = prod(x.shape[:-1]), x.shape[-1], self._like(x, out)
         arguments = {"z": x, "rows": rows, "columns": columns, "logarithm": op == "log_softmax", "y": y}
@@ -194,7 +199,7 @@ class Kernels:
         return self._softmax_backward("log_softmax_backward", dy, y, out)
 
     def _softmax_backward(self, op: str, dy: Array, y: Array, out: Array | None) -> Call:
-        if not _ready(dy, y) or not dy.size:
+        if not self._ready(dy, y) or not dy.size:
             return self._fallback(op, dy, y, out=out)
         rows, columns, dx = prod(dy.shape[:-1]), dy.shape[-1], self._like(dy, out)
         logarithm = op == "log_softmax_backward"
@@ -227,7 +232,7 @@ class Kernels:
     def _classes(self, op: str, z: Array, y: Array, divisor: float, result: Any, **outputs: Array) -> Call:
         labels = y if y.ndim == 1 and y.dtype == self._xp.int64 else None
         shares = y if y.ndim == 2 and y.dtype == z.dtype else None
-        if not _ready(z) or not z.size or not y.flags.c_contiguous or (labels is None and shares is None):
+        if not self._ready(z) or not z.size or not y.flags.c_contiguous or (labels is None and shares is None):
             return self._fallback(op, z, y, divisor, out=result)
         rows, columns = z.shape
         losses, arrived = self._work(rows, z)
@@ -257,7 +262,7 @@ class Kernels:
         return self._questions("binary_crossentropy_from_logits_backward", z, y, divisor, dz, dz=dz)
 
     def _questions(self, op: str, z: Array, y: Array, divisor: float, result: Any, **outputs: Array) -> Call:
-        if not _ready(z, y) or z.shape != y.shape:
+        if not self._ready(z, y) or z.shape != y.shape:
             return self._fallback(op, z, y, divisor, out=result)
         parts, arrived = self._work(2 * blocks_for(z.size, self._machine.threads), z)
         arguments = {
@@ -277,7 +282,7 @@ class Kernels:
         return self._squares("squared_error_backward", p, y, divisor, dp, dp=dp)
 
     def _squares(self, op: str, p: Array, y: Array, divisor: float, result: Array, **outputs: Array) -> Call:
-        if not _ready(p, y) or p.shape != y.shape:
+        if not self._ready(p, y) or p.shape != y.shape:
             return self._fallback(op, p, y, divisor, out=result)
         parts, arrived = self._work(blocks_for(p.size, self._machine.threads), p)
         arguments = {
@@ -295,7 +300,7 @@ class Kernels:
         return self._penalty("l2", w, rate, out)
 
     def _penalty(self, op: str, w: Array, rate: float, out: Array | None) -> Call:
-        if not _ready(w):
+        if not self._ready(w):
             return self._fallback(op, w, rate, out=out)
         return self._sum(w, op == "l2", rate, self._scalar(w, out))
 
@@ -314,7 +319,7 @@ class Kernels:
         return self._penalty_backward("l2_backward", dw, w, rate, out)
 
     def _penalty_backward(self, op: str, dw: Array, w: Array, rate: float, out: Array | None) -> Call:
-        if not _ready(dw, w):
+        if not self._ready(dw, w):
             return self._fallback(op, dw, w, rate, out=out)
         out = self._like(dw, out)
         arguments = {"dw": dw, "w": w, "size": w.size, "squares": op == "l2_backward", "rate": rate, "out": out}
@@ -325,7 +330,7 @@ class Kernels:
     def dropout(
         self, x: Array, rate: float, stream: Any, *, out: Array = None, scratch: Any = None
     ) -> Call:
-        if not _ready(x):
+        if not self._ready(x):
             return self._fallback("dropout", x, rate, stream, out=out)
         changing = stream if isinstance(stream, Changing) else Changing(stream)
         first, y = changing.value, self._like(x, out)
@@ -342,7 +347,7 @@ class Kernels:
     def _update(self, op: str, w: Array, g: Array, *rest: Any, out: Any = None, scratch: Any = None) -> Call:
         count, names = _RULES[op]
         slots, numbers = rest[:count], rest[count:]
-        if not _ready(w, g, *slots):
+        if not self._ready(w, g, *slots):
             return self._fallback(op, w, g, *rest, out=out)
         owned = self._owned((w, *slots), out)
         arguments: dict[str, Any] = {"w": owned[0], "g": g, "size": w.size, "decay": 0.0}
@@ -354,7 +359,7 @@ class Kernels:
     def decay_weights(
         self, w: Array, learning_rate: Number | float, weight_decay: float, *, out: Array = None, scratch: Any = None
     ) -> Call:
-        if not _ready(w):
+        if not self._ready(w):
             return self._fallback("decay_weights", w, learning_rate, weight_decay, out=out)
         (owned,) = self._owned((w,), out)
         arguments = {
@@ -363,7 +368,7 @@ class Kernels:
         return self._launch("decay_weights", w, arguments, owned, size=w.size)
 
     def clip_norm(self, g: Array, limit: float, *, out: Array = None, scratch: Any = None) -> Call:
-        if not _ready(g):
+        if not self._ready(g):
             return self._fallback("clip_norm", g, limit, out=out)
         square, out = self._scalar(g), self._like(g, out)
         arguments = {"g": g, "size": g.size, "square": square, "limit": limit, "out": out}
@@ -417,11 +422,6 @@ def column_sums(machine: Machine, arguments: dict[str, Any], result: Any) -> Lau
     dy = arguments["dy"]
     blocks = max(1, -(-dy.shape[1] // 32))
     return Launch(machine, "bias_activation_backward", dy.dtype, arguments, blocks=blocks, result=result)
-
-
-def _ready(*arrays: Array) -> bool:
-    """Whether the kernels can read the arrays: of one floating type, by rows and without gaps."""
-    return all(a.flags.c_contiguous and a.dtype == arrays[0].dtype for a in arrays) and arrays[0].dtype.kind == "f"
 
 
 def _matrices(*arrays: Array) -> bool:
