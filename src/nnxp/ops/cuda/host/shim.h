@@ -217,6 +217,7 @@ NNXP_QUIET static void prepare(Fiber& fiber) {
 
 // The block can go no further: back to the caller, who reads the error.
 NNXP_QUIET static void fail(const char* what, int line, int other) {
+    identify(outside);
     std::snprintf(error, sizeof error, what, line, other);
     switch_to(outside);
 }
@@ -290,7 +291,7 @@ NNXP_QUIET static void run_blocks(unsigned first, unsigned step) {
     for (unsigned block = first; block < gridDim.x && !error[0]; block += step) run_block(block);
 }
 
-static const char* launch(void (*body)(const char*), int grid, int block, const char* values) {
+NNXP_QUIET static const char* launch(void (*body)(const char*), int grid, int block, const char* values) {
     static int prepared = 0;
     std::lock_guard lock(one_at_a_time);
     for (; prepared < block; ++prepared) prepare(fibers[prepared]);
