@@ -11,19 +11,21 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE)]
+sys.path[:0] = [str(HERE)]  # when it is not run as a script
 try:
     import nnxp  # noqa: F401
 except ImportError:
     sys.path[:0] = [str(HERE.parent / "src")]
 
-from gpu_bench.entries import ENTRIES
-from gpu_bench.running import Run, Settings
-from gpu_bench.table import lines
-from gpu_bench.workloads import PRECISIONS, WORKLOADS
+from gpu_bench.entries import ENTRIES  # noqa: E402
+from gpu_bench.running import Run, Settings  # noqa: E402
+from gpu_bench.table import lines  # noqa: E402
+from gpu_bench.workloads import PRECISIONS, WORKLOADS  # noqa: E402
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -49,7 +51,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The status is 1 if somebody computed something else, or nnxp has no figures."""
+    """The status is 1 if somebody computed something else, or if something is wrong with nnxp's graph."""
     asked = options(arguments)
     if asked.show is not None:
         report = json.loads(asked.show.read_text())
@@ -69,7 +71,23 @@ def main(arguments: list[str] | None = None) -> int:
         command = shlex.join(["python", "benchmarks/gpu.py", *(sys.argv[1:] if arguments is None else arguments)])
         report = Run(settings, command=command).run()
     print("\n".join(lines(report)))
-    return 1 if report["refused"] else 0
+    wrong = list(problems(report))
+    print(*(f"WRONG {text}" for text in wrong), sep="\n", end="\n" if wrong else "")
+    return 1 if wrong or report["refused"] else 0
+
+
+def problems(report: dict[str, Any]) -> Iterator[str]:
+    """What must not be: steps that are no graph, or a graph with other bits than its kernels one by one."""
+    for name, precisions in report["workloads"].items():
+        for precision, section in precisions.items() if "reason" not in precisions else ():
+            facts = section["contenders"].get("nnxp", {})
+            where = f"{name} {precision}: nnxp"
+            if facts and "refused" not in facts and "median_us" not in facts:
+                yield f"{where} has no figures: {facts['reason']}"
+            if not facts.get("captured", True):
+                yield f"{where} is not captured: {'; '.join(facts['warnings']) or 'and does not say why'}"
+            if not facts.get("same_bits_as_eager", True):
+                yield f"{where} gives other bits in a graph than without"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnxp.bench.workloads import Workload
 
-__all__ = ["Contender", "Task", "host_time"]
+__all__ = ["Contender", "Task", "cupy_clock", "host_time", "median", "torch_clock"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Contender(ABC):
     def synchronize(self) -> None:
         """Wait for all that was queued."""
 
-    def poison(self) -> None:
+    def poison(self) -> None:  # noqa: B027  not everything can be reached
         """Fill what a step is to write with NaN, as far as it can be reached."""
 
     def losses(self, steps: int) -> list[float]:
@@ -75,7 +75,7 @@ class Contender(ABC):
         """The most that its allocator ever handed out since it was built."""
         return None
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most have nothing of the kind
         """Give back what is not memory."""
 
     def facts(self) -> dict[str, Any]:
@@ -99,6 +99,30 @@ def host_time(call: Callable[[], object], synchronize: Callable[[], object]) -> 
     queued = perf_counter() - start
     synchronize()
     return queued, perf_counter() - start
+
+
+def cupy_clock(call: Callable[[], object]) -> float:
+    """Seconds between two events on CuPy's current stream."""
+    import cupy
+
+    start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+    start.record()
+    call()
+    stop.record()
+    stop.synchronize()
+    return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
+
+
+def torch_clock(call: Callable[[], object]) -> float:
+    """Seconds between two events on PyTorch's current stream."""
+    import torch
+
+    start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    call()
+    stop.record()
+    stop.synchronize()
+    return float(start.elapsed_time(stop)) / 1000
 
 
 def median(values: Sequence[float]) -> float:

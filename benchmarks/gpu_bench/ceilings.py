@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from gpu_bench.base import host_time, median
+
+from gpu_bench.base import cupy_clock, host_time, median, torch_clock
 from gpu_bench.workloads import PRECISIONS
 
 __all__ = ["of_cupy", "of_torch"]
@@ -23,12 +24,12 @@ def of_cupy(dry: bool) -> Iterator[tuple[str, Figure]]:
     from nnxp.ops.cuda.gemm import Addresses, Epilogue, forward
 
     machine = get_backend("numpy" if dry else "cupy", kernels="cuda").ops.linker._machine
-    xp, clock = machine.xp, _host if dry else _cupy_clock
+    xp, clock = machine.xp, _host if dry else cupy_clock
     count = 1 << 20 if dry else GIB << 28
     source = xp.asarray(_random(1 << 18 if dry else 1 << 26))
     source = xp.tile(source, count // source.size)
     target = xp.full_like(source, float("nan"))
-    figure = _rate(clock, lambda: xp.copyto(target, source), 2 * source.nbytes)
+    figure = _rate(clock, partial(xp.copyto, target, source), 2 * source.nbytes)
     yield "copy", figure | {"right": bool((target == source).all())}
     del source, target
     side = 64 if dry else SIDE
@@ -73,10 +74,10 @@ def of_torch(dry: bool) -> Iterator[tuple[str, Figure]]:
     """PyTorch's copy and products, bf16 from bf16 matrices as well."""
     import torch
 
-    device, clock = ("cpu", _host) if dry else ("cuda", _torch_clock)
+    device, clock = ("cpu", _host) if dry else ("cuda", torch_clock)
     source = torch.randn(1 << 18 if dry else GIB << 28, device=device)
     target = torch.full_like(source, float("nan"))
-    figure = _rate(clock, lambda: target.copy_(source), 2 * source.nbytes)
+    figure = _rate(clock, partial(target.copy_, source), 2 * source.nbytes)
     yield "copy torch", figure | {"right": bool((target == source).all())}
     del source, target
     side = 64 if dry else SIDE
@@ -86,7 +87,7 @@ def of_torch(dry: bool) -> Iterator[tuple[str, Figure]]:
         kind = torch.bfloat16 if precision == "bf16" else torch.float32
         left, right = a.to(kind), b.to(kind)
         d = torch.full_like(left, float("nan"))
-        figure = _rate(clock, lambda: torch.mm(left, right, out=d), 2 * side**3)  # noqa: B023  it is called at once
+        figure = _rate(clock, partial(torch.mm, left, right, out=d), 2 * side**3)
         yield f"{precision} torch", figure | {"error": _product_error(a, b, d)}
 
 
@@ -123,25 +124,3 @@ def _random(count: int) -> Any:
 
 def _host(call: Callable[[], object]) -> float:
     return host_time(call, lambda: None)[1]
-
-
-def _cupy_clock(call: Callable[[], object]) -> float:
-    import cupy
-
-    start, stop = cupy.cuda.Event(), cupy.cuda.Event()
-    start.record()
-    call()
-    stop.record()
-    stop.synchronize()
-    return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
-
-
-def _torch_clock(call: Callable[[], object]) -> float:
-    import torch
-
-    start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    call()
-    stop.record()
-    stop.synchronize()
-    return float(start.elapsed_time(stop)) / 1000

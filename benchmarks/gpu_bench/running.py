@@ -16,10 +16,10 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+
 from gpu_bench.entries import ENTRIES, Entry
 from gpu_bench.processes import Failed, Process
 from gpu_bench.workloads import ASSUMED, CHECKED, PRECISIONS, TINY, WORKLOADS, floors, held_bytes
-
 from nnxp.bench.machine import surroundings
 from nnxp.bench.workloads import Workload
 
@@ -35,8 +35,8 @@ GUESS, FEWEST, MOST = 5, 3, 2000
 """Steps: to learn how long one takes, and in a round."""
 SHARE = 0.85
 """Of a GPU's memory, for all contenders that are there at the same time."""
-ON_HOST = ("W2", "W3")
-"""Workloads whose float64 losses NumPy computes; it would take minutes for the others."""
+WAYS = {"W2": ("numpy",), "W3": ("numpy", "cupy"), "W3L": ("cupy",), "W5": ("cupy",)}
+"""Who computes the float64 losses: NumPy, but for those that would take it minutes. At W3, both are seen to agree."""
 QUERY = (
     "name,driver_version,memory.total,memory.used,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,power.draw,"
     "power.limit,temperature.gpu,pstate,compute_mode"
@@ -222,10 +222,7 @@ class Run:
 
     def _exact(self, name: str, workload: Workload, folder: Path) -> list[float]:
         """The losses in float64, or none."""
-        host = name in ON_HOST or self.settings.dry
-        ways = ["numpy"] if host else ["cupy"]
-        if name == "W3" and not self.settings.dry:
-            ways.append("cupy")  # to see that both say the same
+        ways = ["numpy"] if self.settings.dry else WAYS[name]
         found: dict[str, Any] = {}
         for library in ways:
             self._say(f"{name}: losses in float64 by {library}")

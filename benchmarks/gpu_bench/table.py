@@ -13,7 +13,10 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     if report["dry_run"]:
         yield "DRY RUN: tiny networks on the CPU; no figure here means anything."
     card = report["device"][0]
-    yield card.get("reason") or f"{card['name']}, driver {card['driver_version']}, SM clock {card['clocks.sm']} MHz at rest"
+    yield (
+        card.get("reason")
+        or f"{card['name']}, driver {card['driver_version']}, SM clock {card['clocks.sm']} MHz at rest"
+    )
     for name, figure in report["ceilings"].items():
         yield f"  {name:<18} {_ceiling(figure)}"
     for name, precisions in report["workloads"].items():

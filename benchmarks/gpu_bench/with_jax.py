@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
 from gpu_bench.base import Contender, Task
 
 __all__ = ["Jax"]
@@ -14,7 +15,7 @@ PRECISIONS = {"float32": "highest", "tf32": "TF32_TF32_F32", "bf16": "BF16_BF16_
 
 
 class Jax(Contender):
-    """``chunk`` is the number of steps in a call. There are no events here: the host's clock, and waiting, tell the time."""
+    """``chunk`` is the number of steps in a call. Without events, the host waits and its clock tells the time."""
 
     def __init__(self, task: Task, *, chunk: int = 1) -> None:
         dry_tf32 = task.dry and task.precision == "tf32"  # which CPUs have not

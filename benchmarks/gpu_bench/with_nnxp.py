@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gpu_bench.base import Contender, Task, host_time, median
-
+from gpu_bench.base import Contender, Task, cupy_clock, host_time, median
 from nnxp import Model, get_backend, layers, losses, optimizers
 from nnxp.errors import PerformanceWarning
 from nnxp.ops.cuda.launch import Multiplication
@@ -27,9 +26,11 @@ class Nnxp(Contender):
         self.task, self.dry = task, task.dry
         self.device = None if self.dry else _Cupy()
         library = "numpy" if self.dry else "cupy"
+        self.warned: list[str] = []
+        warnings.simplefilter("always", PerformanceWarning)
+        warnings.showwarning = lambda message, *_: self.warned.append(str(message))  # type: ignore[assignment]
         self.backend = get_backend(library, kernels=kernels, precision=task.precision)
         self.machine = getattr(self.backend.ops.linker, "_machine", None)
-        self.warned: list[str] = []
         self.model = self._model()
         self.model.engine.graph = graph
         x, y = task.data()
@@ -69,11 +70,7 @@ class Nnxp(Contender):
             view[...] = float("nan")
 
     def step(self) -> Any:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", PerformanceWarning)
-            loss = self.model.train_step(self.x, self.y)
-        self.warned += [str(warning.message) for warning in caught]
-        return loss
+        return self.model.train_step(self.x, self.y)
 
     def train(self, steps: int) -> None:
         train_step, x, y = self.model.train_step, self.x, self.y
@@ -84,7 +81,7 @@ class Nnxp(Contender):
         self.backend.synchronize()
 
     def clock(self, call: Callable[[], object]) -> float | None:
-        return self.device.clock(call) if self.device else None
+        return cupy_clock(call) if self.device else None
 
     def peak_bytes(self) -> int | None:
         return self.device.peak() if self.device else None
@@ -97,6 +94,8 @@ class Nnxp(Contender):
         """Whether the step is one graph, and what one step asks of the device."""
         facts: dict[str, Any] = {"captured": self._captured(), "warnings": self.warned}
         if self.machine is not None:
+            facts["without_products"] = getattr(self.machine, "without_products", "")
+            facts["cublaslt"] = getattr(getattr(self.machine, "_lt", None), "version", None)
             before = Counter(self.machine.counts)
             self.step()
             facts["asked_per_step"] = dict(Counter(self.machine.counts) - before)
@@ -120,6 +119,8 @@ class Nnxp(Contender):
         """Each link of the step, repeated in a graph of its own: its arrays lie in the cache as far as they fit."""
         found = []
         for step in (call for call in self._calls() if isinstance(call, Step)):
+            if step._agenda is not None:
+                step._agenda.prepare()  # a row that is there
             for link in step.links:
                 kernel = getattr(link, "kernel", None)
                 if kernel == "publish":  # it would go to a row that is not there
@@ -132,7 +133,7 @@ class Nnxp(Contender):
         return found
 
     def _seconds(self, call: Callable[[], object]) -> float:
-        return self.device.clock(call) if self.device else host_time(call, self.synchronize)[1]
+        return cupy_clock(call) if self.device else host_time(call, self.synchronize)[1]
 
 
 class NnxpGather(Nnxp):
@@ -168,12 +169,12 @@ def _name(link: Any) -> str:
 
 
 class _Cupy:
-    """Events, and the peak of what CuPy's pool hands out, until it is asked for: watching it costs time."""
+    """The peak of what CuPy's pool hands out, until it is asked for: watching it costs time."""
 
     def __init__(self) -> None:
         import cupy
 
-        self.cupy, self._held, self._peak, outer = cupy, 0, 0, self
+        self._held, self._peak, outer = 0, 0, self
 
         class Watch(cupy.cuda.MemoryHook):
             name = "nnxp-benchmark"
@@ -196,11 +197,3 @@ class _Cupy:
     def peak(self) -> int:
         self.close()
         return self._peak
-
-    def clock(self, call: Callable[[], object]) -> float:
-        start, stop = self.cupy.cuda.Event(), self.cupy.cuda.Event()
-        start.record()
-        call()
-        stop.record()
-        stop.synchronize()
-        return float(self.cupy.cuda.get_elapsed_time(start, stop)) / 1000

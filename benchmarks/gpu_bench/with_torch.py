@@ -3,12 +3,14 @@
 import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import torch
-from gpu_bench.base import Contender, Task
 from torch import nn
 from torch.nn import functional
+
+from gpu_bench.base import Contender, Task, torch_clock
 
 __all__ = ["Torch"]
 
@@ -23,7 +25,8 @@ class Torch(Contender):
     """
 
     def __init__(self, task: Task, *, graph: bool = False, mode: str | None = None) -> None:
-        torch._dynamo.reset() if mode else None
+        if mode:
+            torch._dynamo.reset()
         self.task, self.device = task, torch.device("cpu" if task.dry else "cuda")
         self.on_gpu = not task.dry
         torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
@@ -32,7 +35,7 @@ class Torch(Contender):
         self.x, self.y = (torch.from_numpy(array).to(self.device) for array in task.data())
         sizes = task.workload.sizes
         modules: list[Any] = []
-        for i, o in zip(sizes[:-1], sizes[1:], strict=True):
+        for i, o in pairwise(sizes):
             modules += [nn.utils.skip_init(nn.Linear, i, o, device=self.device), nn.ReLU()]
         self.network = nn.Sequential(*modules[:-1])
         self.marks = mode is not None and not graph
@@ -62,8 +65,8 @@ class Torch(Contender):
                 parameter.grad.fill_(nan)
         else:
             width = max(self.task.workload.sizes)
-            del_me = [torch.full((self.task.workload.batch, width), nan, device=self.device) for _ in range(2)]
-            del del_me
+            for _ in range(2):
+                torch.full((self.task.workload.batch, width), nan, device=self.device)
 
     def step(self) -> Any:
         if self.wants_graph and self.graph is None:
@@ -113,14 +116,7 @@ class Torch(Contender):
             torch.cuda.synchronize()
 
     def clock(self, call: Callable[[], object]) -> float | None:
-        if not self.on_gpu:
-            return None
-        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        call()
-        stop.record()
-        stop.synchronize()
-        return float(start.elapsed_time(stop)) / 1000
+        return torch_clock(call) if self.on_gpu else None
 
     def peak_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if self.on_gpu else None

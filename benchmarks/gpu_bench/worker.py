@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any
 
 from gpu_bench.base import Contender, Task, host_time
-
 from nnxp._check import one_line
 from nnxp.bench.workloads import Workload
 

@@ -1,7 +1,7 @@
 """What is timed on a GPU, and the least that a step of it must do.
 
-**Counts.** B samples, layers of i inputs and o outputs, P parameters; float32 numbers of 4 bytes throughout, because nnxp,
-PyTorch and JAX all keep parameters and moments in float32, whatever their products are made in.
+**Counts.** B samples, layers of i inputs and o outputs, P parameters; float32 numbers of 4 bytes throughout, because
+nnxp, PyTorch and JAX all keep parameters and moments in float32, whatever their products are made in.
 
 | operation | FLOP | bytes |
 |---|---|---|
