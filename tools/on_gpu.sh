@@ -3,8 +3,8 @@
 #
 #   tools/on_gpu.sh [--dry-run] [doctor] [capture] [suite] [cuda] [parity] [bench]      (no names: all of them)
 #
-# Results go to $OUT (default build/gpu), a file for each part as it comes, and summary.txt; a part that fails or runs out
-# of time does not stop the others. LIMIT is the number of seconds for all (default 570); what is left is bench's.
+# Results go to $OUT (default build/gpu) as they come: log.txt, summary.txt, capture.json, gpu.json. A part that fails or
+# runs out of time does not stop the others. LIMIT is the number of seconds for all (default 570); what is left is bench's.
 # Nothing is installed where imports work; else wheels are taken from the folder $WHEELS (default .whl), without a network.
 # GPU_WORKERS (default 4) processes run the suite: each has a CUDA context, about half a GiB.
 set -u -o pipefail
@@ -18,6 +18,9 @@ dry=
 if [ "${1:-}" = --dry-run ]; then dry=1; shift; fi
 readonly dry parts=${*:-doctor capture suite cuda parity bench}
 : >"$out/summary.txt"
+: >"$out/log.txt"
+readonly last=$(mktemp)
+trap 'rm -f "$last"' EXIT
 
 left() { echo $((limit - (SECONDS - start))); }
 
@@ -29,21 +32,22 @@ part() {
     shift 2
     [ "$most" -gt "$(left)" ] && most=$(left)
     if [ "$most" -lt 5 ]; then say "$name: no time left"; return; fi
-    timeout -s INT -k 15 "$most" "$@" 2>&1 | tee "$out/$name.txt"
+    echo "== $name: $*" | tee -a "$out/log.txt"
+    timeout -s INT -k 15 "$most" "$@" 2>&1 | tee -a "$out/log.txt" "$last"
     status=${PIPESTATUS[0]}
-    say "$name: status $status$([ "$status" = 124 ] && echo ' (out of time)'), $((SECONDS - began)) s: $(tail -n 1 "$out/$name.txt" | cut -c 1-160)"
+    [ "$status" = 124 ] && status="124 (out of time)"
+    say "$name: status $status, $((SECONDS - began)) s: $(tail -n 1 "$last" | cut -c 1-160)"
 }
 
 needs="nnxp, array_api_compat, numpy"
 [ -z "$dry" ] && needs="$needs, cupy"
-if ! "$python" -c "import $needs" 2>"$out/import.txt"; then
+if ! "$python" -c "import $needs" 2>/dev/null; then
     if compgen -G "$wheels/*.whl" >/dev/null; then
         "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl
         export PYTHONPATH="$PYTHONPATH:$site"
     fi
-    "$python" -c "import $needs" 2>"$out/import.txt" || say "imports fail: $(tail -n 1 "$out/import.txt")"
+    "$python" -c "import $needs" 2>"$last" || say "imports fail: $(tail -n 1 "$last")"
 fi
-[ -s "$out/import.txt" ] || rm -f "$out/import.txt"
 
 if [ -n "$dry" ]; then
     backend=numpy/cuda parity=numpy/cuda suite="tests/training/test_plan.py" gpu="--dry-run --rounds 2 --seconds 0.01"
@@ -63,7 +67,11 @@ for name in $parts; do
     suite) part suite 240 "${pytest[@]}" $suite --backend "$backend" ;;
     cuda) part cuda 60 "${pytest[@]}" tests/cuda ;;
     parity) part parity 60 "$python" -m nnxp parity numpy "$parity" --model digits ;;
-    bench) part bench "$(left)" "${bench[@]}" --output "$out/gpu.json" $gpu --budget $(($(left) - 60)) ;;
+    bench)
+        budget=$(($(left) - 60))  # what was begun then is brought to an end
+        [ "$budget" -lt 1 ] && budget=1
+        part bench "$(left)" "${bench[@]}" --output "$out/gpu.json" $gpu --budget "$budget"
+        ;;
     *) say "$name: no such part" ;;
     esac
 done

@@ -31,8 +31,10 @@ TOLERANCE = {"float32": 0.01, "tf32": 0.05, "bf16": 0.2}
 Twice the learning rate, or an update too few, is off by a quarter of it and more. The difference as a share of the loss
 stands in the report, too.
 """
-GUESS, FEWEST, MOST = 5, 3, 2000
+GUESS, FEWEST, MOST = 3, 2, 2000
 """Steps: to learn how long one takes, and in a round."""
+SLOW, SLOW_ROUNDS = 50_000, 3
+"""Steps of so many microseconds get no more rounds than that: they vary little, and a GPU's time is short."""
 SHARE = 0.85
 """Of a GPU's memory, for all contenders that are there at the same time."""
 WAYS = {"W2": ("numpy",), "W3": ("numpy", "cupy"), "W3L": ("cupy",), "W5": ("cupy",)}
@@ -258,7 +260,7 @@ class Run:
         for turn in turns:
             self._attempt(turn, lambda turn: self._check(turn, name, precision, exact))
         for number in range(self.settings.rounds):
-            if self._out_of_time:
+            if self._out_of_time and number:  # one round is had of what was built
                 break
             first = number % len(turns)
             for turn in (*turns[first:], *turns[:first]):
@@ -316,7 +318,7 @@ class Run:
         turn.steps = int(min(max(self.settings.seconds * 1e6 / guess["wall_us"], FEWEST), MOST))
 
     def _time(self, turn: _Turn) -> None:
-        if self._out_of_time and turn.rounds:
+        if turn.rounds and (self._out_of_time or self._has_enough(turn)):
             return
         answer = self._process(turn.entry.name).ask("time", steps=turn.steps)
         if not answer["finite"]:
@@ -324,6 +326,9 @@ class Run:
         turn.rounds.append(answer)
         turn.facts |= _figures(turn.rounds)
         self.save()
+
+    def _has_enough(self, turn: _Turn) -> bool:
+        return len(turn.rounds) >= SLOW_ROUNDS and turn.facts["median_us"] > SLOW
 
     def _attempt(self, turn: _Turn, do: Any) -> None:
         """Do something, unless it has failed before; a failure is a reason, and the others go on."""

@@ -77,7 +77,7 @@ class _Worker:
         """Microseconds a step, from the first weights on: by events, by the host's clock, and until all is queued."""
         contender, steps = self.contender, self._whole(steps)
         contender.reset()
-        contender.train(self._whole(WARM_UPS))
+        contender.train(self._whole(min(steps, WARM_UPS)))
         gc.collect()
         contender.synchronize()
         host: list[float] = []
