@@ -3,9 +3,9 @@
 Slow, and made for proving and for reading: what runs here is what a GPU runs, launched in the same way. ``shim.h`` says
 how threads and barriers are done. What it cannot show: tensor cores, coalescing, launch limits, fast-math, speed.
 
-With ``NNXP_CUDA_HOST_FLAGS="-fsanitize=thread"`` the kernels are watched for missing barriers and for blocks that get in
-each other's way, with ``-fsanitize=address`` for accesses outside of arrays; the sanitizer's library is to be
-preloaded (``noxfile.py`` says how).
+With ``NNXP_CUDA_HOST_FLAGS="-fsanitize=thread"`` the kernels are watched for missing barriers and for blocks that get
+in each other's way, with ``-fsanitize=address`` for accesses outside of arrays. The sanitizer's library must be there
+before Python is: ``tests/cuda/test_sanitizers.py`` says how.
 """
 
 import ctypes
@@ -34,8 +34,9 @@ __all__ = ["HostMachine", "build", "compiler"]
 SHIM = Path(__file__).with_name("shim.h")
 SOURCE = Path(__file__).parents[1] / "kernels.cuh"
 REAL = {"float32": "float", "float64": "double"}
-# A distribution may fortify longjmp, which then takes a switch of stacks for an error.
-FLAGS = ("-std=c++20", "-O2", "-g1", "-shared", "-fPIC", "-pthread", "-U_FORTIFY_SOURCE")
+# A distribution may fortify longjmp, which then takes a switch of stacks for an error. Symbols are hidden because the
+# libraries for float and for double stand side by side in one process and name the same things.
+FLAGS = ("-std=c++20", "-O2", "-g1", "-shared", "-fPIC", "-pthread", "-U_FORTIFY_SOURCE", "-fvisibility=hidden")
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(')
 SCALARS: dict[str, type[np.generic]] = {
     "P": np.uint64,
@@ -68,7 +69,7 @@ def compiler() -> tuple[str, ...]:
 
 @cache
 def _version(command: tuple[str, ...]) -> str:
-    return subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
+    return _run((*command, "--version"))
 
 
 def build(source: str, *, dtype: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
@@ -76,6 +77,7 @@ def build(source: str, *, dtype: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
 
     It is compiled when it is first asked for, and kept in a folder of this user's for temporary files.
     """
+    _check_preloaded(flags)
     command = (*compiler(), *FLAGS, f"-DREAL={REAL[dtype]}", *flags)
     shim = SHIM.read_text()
     key = hashlib.sha256("\0".join((source, shim, *command, _version(compiler()))).encode()).hexdigest()[:24]
@@ -83,6 +85,17 @@ def build(source: str, *, dtype: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
     if not library.exists():
         _compile(source, command, library)
     return ctypes.CDLL(str(library))
+
+
+def _check_preloaded(flags: Sequence[str]) -> None:
+    """A sanitizer that watches memory must be there before Python is; without it the process would be aborted."""
+    preloaded = os.environ.get("LD_PRELOAD", "")
+    for name, library in (("thread", "libtsan"), ("address", "libasan")):
+        if f"-fsanitize={name}" in flags and library not in preloaded:
+            raise BackendError(
+                f"-fsanitize={name} needs {library} before Python starts; "
+                f"run with LD_PRELOAD=$(g++ -print-file-name={library}.so)"
+            )
 
 
 def _folder() -> Path:
@@ -116,7 +129,7 @@ def _run(command: Sequence[str]) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
-        raise BackendError(f"the CUDA kernels do not compile for the CPU with {shlex.join(command)}:\n{done.stderr}")
+        raise BackendError(f"the CUDA kernels do not compile for the CPU: {shlex.join(command)} says\n{done.stderr}")
     return done.stdout
 
 
@@ -127,7 +140,7 @@ class _Kernel:
         self.name = name
         self._machine = machine
         self._launch = library[f"launch_{name}"]
-        self._launch.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
+        self._launch.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
         self._launch.restype = ctypes.c_char_p
         types = library[f"types_{name}"]
         types.restype = ctypes.c_char_p
@@ -147,13 +160,9 @@ class _Kernel:
     def _frozen(self, grid: int, block: int, arguments: Arguments) -> Callable[[], None]:
         """The launch with the values that the arguments have now."""
         values = b"".join([argument.tobytes().ljust(8, b"\0") for argument in arguments])
-        buffer = ctypes.create_string_buffer(values, len(values))
-        first = ctypes.addressof(buffer)
-        count = len(arguments)
-        pointers = (ctypes.c_void_p * count)(*range(first, first + 8 * count, 8))
 
-        def call(_keep: object = buffer) -> None:
-            error = self._launch(grid, block, pointers)
+        def call() -> None:
+            error = self._launch(grid, block, values)
             if error is not None:
                 raise BackendError(f"kernel {self.name}, {grid} blocks of {block} threads: {error.decode()}")
 
@@ -241,6 +250,7 @@ class HostMachine:
             self._captured = None
 
         def replay() -> None:
-            self.submit("graph", lambda: [each() for each in captured] and None)
+            for each in captured:
+                each()
 
-        return replay
+        return lambda: self.submit("graph", replay)

@@ -78,7 +78,9 @@ struct Extent {
 struct Barrier {
     int line, arrived;
     unsigned generation;
-    char order[2];  // addresses for ThreadSanitizer: a thread may arrive at the next barrier before all have left this
+    // Addresses for ThreadSanitizer: of each half of the grid, and two, because a thread may arrive at the next barrier
+    // before all have left this one.
+    long order[2][2];
 };
 
 struct Fiber {
@@ -93,8 +95,8 @@ struct Fiber {
 };
 
 struct Block {
-    void (*body)(void**);
-    void** values;
+    void (*body)(const char*);
+    const char* values;
     int started, used;
     long progress;
     Barrier block, warp[MOST / WARP];
@@ -106,7 +108,7 @@ static Fiber *current, *previous;
 static Block state;
 static std::mutex one_at_a_time;
 static char error[200];
-static char grid_order, half_order[2], fence_order;  // addresses for ThreadSanitizer
+static long grid_order, half_order[2], fence_order;  // addresses for ThreadSanitizer
 #if defined(__SANITIZE_THREAD__)
 static void *identities[2][MOST], *own_identity;
 #endif
@@ -118,13 +120,13 @@ static nnxp::Extent blockDim, gridDim;
 
 namespace nnxp {
 
-NNXP_QUIET static void acquire([[maybe_unused]] char* address) {
+NNXP_QUIET static void acquire([[maybe_unused]] long* address) {
 #if defined(__SANITIZE_THREAD__)
     __tsan_acquire(address);
 #endif
 }
 
-NNXP_QUIET static void release([[maybe_unused]] char* address) {
+NNXP_QUIET static void release([[maybe_unused]] long* address) {
 #if defined(__SANITIZE_THREAD__)
     __tsan_release(address);
 #endif
@@ -215,6 +217,7 @@ NNXP_QUIET static void prepare(Fiber& fiber) {
 
 // The block can go no further: back to the caller, who reads the error.
 NNXP_QUIET static void fail(const char* what, int line, int other) {
+    identify(outside);
     std::snprintf(error, sizeof error, what, line, other);
     switch_to(outside);
 }
@@ -224,7 +227,8 @@ NNXP_QUIET static void wait(Barrier& barrier, int members, int line, bool orders
         fail("threads wait at different barriers at once, in lines %d and %d", barrier.line, line);
     unsigned mine = barrier.generation;
     barrier.line = line;
-    if (orders) release(&barrier.order[mine & 1]);
+    long* order = &barrier.order[blockIdx.x & 1][mine & 1];
+    if (orders) release(order);
     if (++barrier.arrived == members) {
         barrier.arrived = 0;
         ++barrier.generation;
@@ -241,7 +245,7 @@ NNXP_QUIET static void wait(Barrier& barrier, int members, int line, bool orders
         if (barrier.generation == mine && state.progress == before)
             fail("a barrier in line %d is not reached by all threads: %d are there", line, barrier.arrived);
     }
-    if (orders) acquire(&barrier.order[mine & 1]);
+    if (orders) acquire(order);
 }
 
 NNXP_QUIET static Barrier& warp_barrier() { return state.warp[threadIdx.x / WARP]; }
@@ -280,11 +284,14 @@ NNXP_QUIET static void run_blocks(unsigned first, unsigned step) {
     own_identity = __tsan_get_current_fiber();
     for (unsigned t = 0; t < blockDim.x; ++t)
         if (!identities[first][t]) identities[first][t] = __tsan_create_fiber(0);
+    static thread_local volatile char shared;
+    shared = 0;  // the memory of shared arrays is allocated here, not by a thread of the block
 #endif
+    release(&grid_order);
     for (unsigned block = first; block < gridDim.x && !error[0]; block += step) run_block(block);
 }
 
-static const char* launch(void (*body)(void**), int grid, int block, void** values) {
+NNXP_QUIET static const char* launch(void (*body)(const char*), int grid, int block, const char* values) {
     static int prepared = 0;
     std::lock_guard lock(one_at_a_time);
     for (; prepared < block; ++prepared) prepare(fibers[prepared]);
@@ -293,7 +300,6 @@ static const char* launch(void (*body)(void**), int grid, int block, void** valu
     gridDim.x = grid;
     blockDim.x = block;
     error[0] = 0;
-    release(&grid_order);
 #if defined(__SANITIZE_THREAD__)
     run_blocks(0, 2);
     if (grid > 1) std::thread(run_blocks, 1, 2).join();
@@ -327,21 +333,22 @@ struct Trampoline<KERNEL> {
     static constexpr char types[] = {letter<A>()..., 0};
 
     template <std::size_t... I>
-    static void call(void** values, std::index_sequence<I...>) {
-        KERNEL(*static_cast<A*>(values[I])...);
+    static void call(const char* values, std::index_sequence<I...>) {
+        KERNEL(*reinterpret_cast<const A*>(values + 8 * I)...);
     }
 
-    static void body(void** values) { call(values, std::index_sequence_for<A...>()); }
+    static void body(const char* values) { call(values, std::index_sequence_for<A...>()); }
 };
 
 }  // namespace nnxp
 
-// As cuLaunchKernel: one pointer to each value. The answer is null or what went wrong.
+// The values stand one after the other, 8 bytes each. The answer is null or what went wrong.
+#define NNXP_VISIBLE extern "C" __attribute__((visibility("default"))) const char*
 #define NNXP_TRAMPOLINE(name)                                                            \
-    extern "C" const char* launch_##name(int grid, int block, void** values) {           \
+    NNXP_VISIBLE launch_##name(int grid, int block, const char* values) {                \
         return nnxp::launch(&nnxp::Trampoline<&name>::body, grid, block, values);        \
     }                                                                                    \
-    extern "C" const char* types_##name() { return nnxp::Trampoline<&name>::types; }
+    NNXP_VISIBLE types_##name() { return nnxp::Trampoline<&name>::types; }
 
 // Threads
 
