@@ -96,6 +96,9 @@ enum Activation {
 #define GELU_CUBE ((real)0.044715)
 #define ROOT_HALF ((real)0.7071067811865476)
 #define NORMAL_TOP ((real)0.3989422804014327)  // 1 / √(2π)
+#define ERFC_RATE ((real)0.5641895835477563)   // 1 / √π
+// what is left of √½
+#define ROOT_HALF_REST (sizeof(real) == 4 ? (real)1.2101617152815436e-8 : (real)-4.833646656726457e-17)
 
 __device__ inline real clamp(real x, real low, real high) { return x < low ? low : x > high ? high : x; }  // NaN stays NaN
 
@@ -110,11 +113,27 @@ __device__ inline real sigmoid(real x) {
     return 1 / (1 + exp(-(x < least ? least : x)));
 }
 
+// The same, to its last digits down to 0: what a gate is multiplied by may be large.
+__device__ inline real gate(real x) {
+    const real e = exp(-fabs(x));
+    return (x > 0 ? 1 : e) / (1 + e);
+}
+
 __device__ inline real softplus(real x) { return larger(x, 0) + log1p(exp(-fabs(x))); }  // = log(1 + e^x)
 
-__device__ inline real normal_cdf(real x) { return (real)0.5 * erfc(-x * ROOT_HALF); }
+// e^(-x²/2) of a near x, with what is lost by rounding x²: far from 0 that would be tens of ULP.
+__device__ inline real bell(real x) {
+    const real square = x * x;
+    return exp((real)-0.5 * square) * (1 - (real)0.5 * fma(x, x, -square));
+}
 
-__device__ inline real normal_pdf(real x) { return NORMAL_TOP * exp((real)-0.5 * x * x); }
+// Φ(x) = erfc(-x/√2) / 2 of a near x, with what is lost by rounding x/√2.
+__device__ inline real normal_cdf(real x) {
+    const real down = -x * ROOT_HALF, rest = fma(-x, ROOT_HALF, -down) - x * ROOT_HALF_REST;
+    return (real)0.5 * erfc(down) - rest * ERFC_RATE * bell(x);
+}
+
+__device__ inline real normal_pdf(real x) { return NORMAL_TOP * bell(x); }
 
 __device__ inline real twice_u(real x) { return GELU_RATE * (x + GELU_CUBE * x * x * x); }
 
@@ -132,10 +151,10 @@ __device__ inline real activate(int kind, real x, real a) {
         case SOFTSIGN: return fabs(x) < infinity() ? x / (1 + fabs(x)) : x > 0 ? 1 : x < 0 ? -1 : x;
         case SOFTPLUS: return softplus(x);
         case STEP: return x > 0 ? 1 : 0;
-        case SILU: return not_far_below(x) * sigmoid(x);
+        case SILU: return not_far_below(x) * gate(x);
         case MISH: return not_far_below(x) * tanh(softplus(x));
-        case GELU: return not_far_below(x) * normal_cdf(x);
-        case GELU_TANH: return not_far_below(x) * sigmoid(twice_u(near(x)));
+        case GELU: return not_far_below(x) * normal_cdf(near(x));
+        case GELU_TANH: return not_far_below(x) * gate(twice_u(near(x)));
         default: return x;
     }
 }
@@ -155,15 +174,15 @@ __device__ inline real derive(int kind, real dy, real kept, real a) {
         case SOFTSIGN: { const real root = 1 / (1 + fabs(x)); return dy * root * root; }
         case SOFTPLUS: return dy * -expm1(-y);
         case STEP: return 0;
-        case SILU: return dy * (sigmoid(x) * (1 + near(x) * sigmoid(-x)));
+        case SILU: return dy * (gate(x) * (1 + near(x) * gate(-x)));
         case MISH: {
             const real s = softplus(x);
-            return dy * (tanh(s) + near(x) * sigmoid(x) * (4 * sigmoid(2 * s) * sigmoid(-2 * s)));  // 1 - tanh² s
+            return dy * (tanh(s) + near(x) * gate(x) * (4 * gate(2 * s) * gate(-2 * s)));  // 1 - tanh² s
         }
-        case GELU: return dy * (normal_cdf(x) + near(x) * normal_pdf(near(x)));
+        case GELU: return dy * (normal_cdf(near(x)) + near(x) * normal_pdf(near(x)));
         case GELU_TANH: {
             const real close = near(x), u = twice_u(close), slope = GELU_RATE * (1 + 3 * GELU_CUBE * close * close);
-            return dy * (sigmoid(u) + close * slope * (sigmoid(u) * sigmoid(-u)));
+            return dy * (gate(u) + close * slope * (gate(u) * gate(-u)));
         }
         default: return dy;
     }
