@@ -279,7 +279,7 @@ KERNEL softmax_backward(const real* dy, const real* y, integer rows, integer col
 
 // p = softmax z, loss = Σ y·(log Σ e^z - z) / D, dz = (p·Σ y - y) / D, and in how many rows the largest p is the target's.
 // The targets are labels [rows], or else shares [rows, columns]; p, dz, loss and matches may be null; a loss wants
-// row_losses [rows], matches want row_matches [rows].
+// row_losses [rows], matches want row_matches [rows] and p.
 KERNEL softmax_crossentropy(
     const real* z, const integer* labels, const real* shares, integer rows, integer columns, double divisor, real* p,
     real* dz, real* loss, real* matches, real* row_losses, real* row_matches, unsigned* arrived) {
@@ -474,12 +474,13 @@ __device__ inline void update(real* w, const real* g, real* s, real* t, integer 
 }
 
 // Every rule may begin with w ← w - ηλw (λ: decay).
+__device__ inline real decayed(real w, real shrink) { return shrink == 0 ? w : w - shrink * w; }  // 0 · ∞ is no number
 
 KERNEL sgd(real* w, const real* g, integer size, const integer* agenda, int learning_rate, double decay) {
     const double eta = number(agenda, learning_rate);
     const real rate = (real)eta, shrink = (real)(eta * decay);
     update<0>(w, g, 0, 0, size, [=](real& w, real g, real&, real&) {
-        w = w - shrink * w;
+        w = decayed(w, shrink);
         w = w - rate * g;
     });
 }
@@ -494,7 +495,7 @@ KERNEL momentum(
     const double eta = number(agenda, learning_rate);
     const real rate = (real)eta, shrink = (real)(eta * decay), mu = (real)momentum;
     update<1>(w, g, v, 0, size, [=](real& w, real g, real& v, real&) {
-        w = w - shrink * w;
+        w = decayed(w, shrink);
         v = mu * v - rate * g;
         w = w + v;
     });
@@ -505,7 +506,7 @@ KERNEL nesterov(
     const double eta = number(agenda, learning_rate);
     const real rate = (real)eta, shrink = (real)(eta * decay), mu = (real)momentum;
     update<1>(w, g, v, 0, size, [=](real& w, real g, real& v, real&) {
-        w = w - shrink * w;
+        w = decayed(w, shrink);
         v = mu * v - rate * g;
         w = w + (mu * v - rate * g);
     });
@@ -516,7 +517,7 @@ KERNEL adagrad(
     const double eta = number(agenda, learning_rate);
     const real rate = (real)eta, shrink = (real)(eta * decay), least = (real)epsilon;
     update<1>(w, g, c, 0, size, [=](real& w, real g, real& c, real&) {
-        w = w - shrink * w;
+        w = decayed(w, shrink);
         c = c + g * g;
         w = w - rate * g / (sqrt(c) + least);
     });
@@ -529,7 +530,7 @@ KERNEL rmsprop(
     const real rate = (real)eta, shrink = (real)(eta * decay), least = (real)epsilon;
     const real keep = (real)rho, take = (real)(1 - rho);
     update<1>(w, g, c, 0, size, [=](real& w, real g, real& c, real&) {
-        w = w - shrink * w;
+        w = decayed(w, shrink);
         c = keep * c + take * (g * g);
         w = w - rate * g / (sqrt(c) + least);
     });
@@ -543,7 +544,7 @@ KERNEL adam(
     const real c_1 = (real)number(agenda, correction_1), c_2 = (real)number(agenda, correction_2);
     const real keep_1 = (real)beta_1, take_1 = (real)(1 - beta_1), keep_2 = (real)beta_2, take_2 = (real)(1 - beta_2);
     update<2>(w, g, m, v, size, [=](real& w, real g, real& m, real& v) {
-        w = w - shrink * w;
+        w = decayed(w, shrink);
         m = keep_1 * m + take_1 * g;
         v = keep_2 * v + take_2 * (g * g);
         w = w - rate * (m / c_1) / (sqrt(v / c_2) + least);
@@ -557,7 +558,7 @@ KERNEL lion(
     const real rate = (real)eta, shrink = (real)(eta * decay);
     const real keep_1 = (real)beta_1, take_1 = (real)(1 - beta_1), keep_2 = (real)beta_2, take_2 = (real)(1 - beta_2);
     update<1>(w, g, m, 0, size, [=](real& w, real g, real& m, real&) {
-        w = w - shrink * w;
+        w = decayed(w, shrink);
         const real way = keep_1 * m + take_1 * g;
         w = w - rate * (way > 0 ? (real)1 : way < 0 ? (real)-1 : way);
         m = keep_2 * m + take_2 * g;
