@@ -810,7 +810,7 @@ def test_classes_at_the_edges(targets, dtype):
         assert found[3] == REFERENCE.categorical_matches(p, y)
 
 
-def test_matches_of_rows_with_equal_and_missing_numbers():
+def check_matches(machine: HostMachine) -> None:
     """Against argmax, for rows wider than a warp, too."""
     random = np.random.default_rng(0)
     for columns in (1, 2, 5, 31, 32, 33, 64, 100):
@@ -818,11 +818,17 @@ def test_matches_of_rows_with_equal_and_missing_numbers():
         z[random.uniform(size=z.shape) < 0.01] = np.nan
         z[random.uniform(size=z.shape) < 0.01] = -np.inf
         z[0] = -np.inf
-        for y in (random.integers(0, columns, 200), random.integers(0, 3, (200, columns)).astype("f4")):
+        shares = random.integers(0, 3, (200, columns)).astype("f4")
+        shares[random.uniform(size=z.shape) < 0.01] = np.nan
+        for y in (random.integers(0, columns, 200), shares):
             out = (np.empty_like(z), np.full((), np.nan, "f4"))
             bind = chosen("softmax_categorical_crossentropy", ("p", "matches"))
-            p, matches = bind(Kernels(HostMachine(), REFERENCE), z, y, 1.0, out=out)()
+            p, matches = bind(Kernels(machine, REFERENCE), z, y, 1.0, out=out)()
             assert matches == REFERENCE.categorical_matches(p, y), columns
+
+
+def test_matches_of_rows_with_equal_and_missing_numbers():
+    check_matches(HostMachine())
 
 
 @dtypes
@@ -891,18 +897,23 @@ ADDRESSES = [  # purpose, layer, step, item
 ]
 
 
+def check_mask(machine: HostMachine, stream: Any, size: int, rate: float = 0.4) -> None:
+    x = np.arange(1, size + 1).astype("f4")
+    y = np.full(size, np.nan, dtype="f4")
+    Kernels(machine, REFERENCE).dropout(x, rate, stream, out=y)()
+    np.testing.assert_array_equal(y != 0, stream.keep(x.shape, rate), err_msg=f"{stream}, {size} elements")
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_dropout_masks_are_those_of_numpy(seed, address):
     """Bit for bit, from any word of a stream on."""
     purpose, layer, step, item = address
     start = Rng(seed, layer).stream(purpose, step=step, item=item)
-    for threads, size, offset in product((32, 96), (*range(1, 10), 31, 97, 1009), (0, 1, 2, 3, 4, 5, 1023, 2**40 + 6)):
-        stream, rate = start.skip(offset), 0.4
-        x = np.arange(1, size + 1).astype("f4")
-        y = np.full(size, np.nan, dtype="f4")
-        Kernels(HostMachine(threads=threads), REFERENCE).dropout(x, rate, stream, out=y)()
-        np.testing.assert_array_equal(y != 0, stream.keep(x.shape, rate), err_msg=f"{stream}, {size} elements")
+    for threads in (32, 96):
+        machine = HostMachine(threads=threads)
+        for size, offset in product((*range(1, 10), 31, 97, 1009), (0, 1, 2, 3, 4, 5, 1023, 2**40 + 6)):
+            check_mask(machine, start.skip(offset), size)
 
 
 @dtypes
@@ -924,28 +935,33 @@ def test_what_dropout_keeps_is_scaled(rate, dtype):
 # -- rows, and the agenda
 
 
+def check_rows(machine: HostMachine, kinds: tuple[str | None, ...], count: int, start: int, grid: int = 2048) -> None:
+    """Each array has rows of a width of its own."""
+    random = np.random.default_rng(0)
+    sources = [
+        None if kind is None else random.integers(0, 99, (60, *width)).astype(kind)
+        for kind, width in zip(kinds, ((3,), (), (2, 5)), strict=False)
+    ]
+    order = random.integers(0, 60, 200)
+    rows = [None if s is None else np.full((count, *s.shape[1:]), -1).astype(s.dtype) for s in sources]
+    arguments = gather_arguments(sources, rows, order, Number(start), count)
+    units = sum(arguments[f"{name}_units"] for name in "abc")
+    blocks = min(grid, blocks_for(count * units, machine.threads))
+    Launch(machine, "gather", "float32", arguments, blocks=blocks, result=None)()
+    for source, found in zip(sources, rows, strict=True):
+        if source is not None:
+            np.testing.assert_array_equal(found, source[order[start : start + count]])
+
+
 @pytest.mark.parametrize(
     "kinds", [("f4",), ("f8",), ("i8", "f4"), ("f4", "i8", "f8"), ("f8", None, "f4"), ("f4", "i4", None)]
 )
 @pytest.mark.parametrize("threads", THREADS)
 def test_rows_of_several_arrays(kinds, threads):
-    """Each of a width of its own, from a place of the order that the agenda tells."""
-    random, machine = np.random.default_rng(0), HostMachine(threads=threads)
+    """From any place of the order on, which the agenda tells."""
+    machine = HostMachine(threads=threads)
     for count, start, grid in product((1, 2, 31, 97), (0, 1, 50), GRIDS):
-        sources = [
-            None if kind is None else random.integers(0, 99, (60, *[(3,), (), (2, 5)][i])).astype(kind)
-            for i, kind in enumerate(kinds)
-        ]
-        order = random.integers(0, 60, 200)
-        rows = [None if s is None else np.full((count, *s.shape[1:]), -1).astype(s.dtype) for s in sources]
-        arguments = gather_arguments(sources, rows, order, Number(start), count)
-        units = sum(arguments[f"{name}_units"] for name in "abc")
-        Launch(
-            machine, "gather", "float32", arguments, blocks=min(grid, blocks_for(count * units, threads)), result=None
-        )()
-        for source, found in zip(sources, rows, strict=True):
-            if source is not None:
-                np.testing.assert_array_equal(found, source[order[start : start + count]])
+        check_rows(machine, kinds, count, start, grid)
 
 
 @dtypes
@@ -976,10 +992,9 @@ def test_results_are_published_in_the_row_of_the_step(count, dtype):
         assert count == 0 or row.tolist() == [10 * number + place for place in range(count)]
 
 
-@dtypes
-def test_adam_reads_its_corrections_from_the_agenda(dtype):
+def check_corrections(machine: HostMachine, dtype: str) -> None:
     """Three columns that all change, in three steps."""
-    random, machine = np.random.default_rng(0), HostMachine()
+    random = np.random.default_rng(0)
     numbers = [
         Number(f(0), f) for f in (lambda t: 0.1 / (t + 1), lambda t: 1 - 0.9 ** (t + 1), lambda t: 1 - 0.99 ** (t + 1))
     ]
@@ -999,3 +1014,8 @@ def test_adam_reads_its_corrections_from_the_agenda(dtype):
         wanted = REFERENCE.adam(*slots, rate, 0.9, 0.99, 1e-7, *corrections)
     for found, other in zip((w, m, v), wanted, strict=True):
         np.testing.assert_allclose(found, other, rtol=0, atol=16 * np.finfo(dtype).eps)
+
+
+@dtypes
+def test_adam_reads_its_corrections_from_the_agenda(dtype):
+    check_corrections(HostMachine(), dtype)
