@@ -154,7 +154,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     counts = ", ".join(f"{len(part.y):,} {name}" for name, part in recipe.splits._asdict().items())
     print(f"{recipe.name}: {recipe.task}")
     print(", ".join(str(layer).removesuffix("()") for layer in recipe.layers))
-    print(f"{counts} samples; {backend.name}, {options.dtype or 'float32'}, seed {options.seed}")
+    print(f"{counts} samples; {_where(backend, options)}, seed {options.seed}")
     start = time.perf_counter()
     try:
         _fit(model, recipe, epochs, batch_size, options.progress)
@@ -172,6 +172,13 @@ def _backend(options: argparse.Namespace, seed: int = 0) -> Backend:
     name, _, kernels = options.backend.partition("/")
     choices = {"kernels": kernels or "auto", "precision": options.precision}
     return get_backend(name, dtype=options.dtype or "float32", seed=seed, **choices)
+
+
+def _where(backend: Backend, options: argparse.Namespace) -> str:
+    """What the model trains on, as far as it was asked for."""
+    kernels = f"/{backend.kernels}" if "/" in options.backend else ""
+    precision = "" if backend.precision == "float32" else f" with {backend.precision} products"
+    return f"{backend.name}{kernels}, {options.dtype or 'float32'}{precision}"
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
