@@ -103,7 +103,9 @@ FAULTS = {
         case("binary_crossentropy_from_logits", (31, 33)),
     ),
     "the other side of the threshold": Fault(
-        "(chance > (real)threshold) == (y[i] > (real)0.5)", "(chance > (real)threshold) == (y[i] < (real)0.5)", case("sigmoid_crossentropy: p, matches, 0.5", (31, 33))
+        "(chance > (real)threshold) == (y[i] > (real)0.5)",
+        "(chance > (real)threshold) == (y[i] < (real)0.5)",
+        case("sigmoid_crossentropy: p, matches, 0.5", (31, 33)),
     ),
     "the last of equal columns": Fault(
         "(equal && there < place)", "(equal && there > place)", with_machine(kernels.check_matches)

@@ -125,6 +125,8 @@ def get_backend(
         kernels, ops = _with_cuda(ops, name, dtype_name(dtype), device, precision, asked)
     elif kernels != "reference":
         ops = _with_kernels(ops, kernels)
+    if dtype_name(dtype) != "float32" and precision != "float32":
+        raise BackendError(f"precision {precision!r} rounds float32 numbers, got dtype {dtype_name(dtype)!r}.")
     if kernels != "cuda" and precision != "float32":
         raise BackendError(
             f"Backend {name!r} with kernels {kernels!r} multiplies float32 as it is; precision {precision!r} needs "
