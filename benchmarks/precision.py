@@ -1,8 +1,8 @@
 """What less precise products cost in accuracy: ``python benchmarks/precision.py --output benchmarks/precision.json``.
 
-`nnxp train digits` with five seeds for each precision; medians of the accuracy on the test split. On a machine without a
-GPU the kernels run on the host (``--backend numpy/cuda``), where NumPy's model of cublasLt rounds the operands as tensor
-cores do (TF32: 10 bits of fraction, bf16: 7) and sums in float32. The file says which it was.
+`nnxp train digits` with five seeds for each precision; medians of the accuracy on the test split. On a machine without
+a GPU the kernels run on the host (``--backend numpy/cuda``), where NumPy's model of cublasLt rounds the operands as
+tensor cores do (TF32: 10 bits of fraction, bf16: 7) and sums in float32. The file says which it was.
 """
 
 import argparse
