@@ -49,10 +49,13 @@ def of_cupy(dry: bool) -> Iterator[tuple[str, Figure]]:
 
 def _gaps(machine: Any, clock: Clock) -> Iterator[tuple[str, Figure]]:
     """Microseconds: of an empty node that waits for the one before it; of a graph of one node; of a launch without."""
-    xp = machine.xp
-    words, nothing = xp.zeros(64, dtype=np.int64), np.uint64(0)
+    from nnxp.ops.cuda.launch import SOURCE, signatures
+
+    words = machine.xp.zeros(64, dtype=np.int64)
     kernel = machine.kernel("publish", "float32")  # of no results: it counts its calls, each after the one before it
-    arguments = (np.uint64(machine.address(words)), np.int32(0), nothing, nothing, nothing, nothing)
+    known = {"agenda": np.uint64(machine.address(words)), "count": np.int32(0)}
+    parameters = signatures(SOURCE.read_text(encoding="utf-8"))["publish"]
+    arguments = tuple(known.get(name, np.uint64(0)) for _, name in parameters)
 
     def node() -> None:
         kernel(1, 32, arguments)

@@ -25,11 +25,11 @@ from nnxp.bench.workloads import Workload
 
 __all__ = ["Run", "Settings"]
 
-TOLERANCE = {"float32": 0.01, "tf32": 0.05, "bf16": 0.2}
+TOLERANCE = {"float32": 1e-3, "tf32": 0.01, "bf16": 0.05}
 """The largest difference of a loss from float64, as a share of what the losses fall by in the checked steps.
 
-Twice the learning rate, or an update too few, is off by a quarter of it and more. The difference as a share of the loss
-stands in the report, too.
+Twice the learning rate, or an update too few, is off by a fifth of it and more; rounding to bf16 moved it by 0.1 % on a
+CPU. The difference as a share of the loss stands in the report, too.
 """
 GUESS, FEWEST, MOST = 3, 2, 2000
 """Steps: to learn how long one takes, and in a round."""
