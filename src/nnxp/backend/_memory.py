@@ -15,8 +15,8 @@ _SIGNS = re.compile(
     r"|CUDA_ERROR_OUT_OF_MEMORY|STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
-_ASKED = re.compile(r"allocat\w* ([\d.,]*\d) ?(bytes|[KMGT]iB)\b")
-_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_ASKED = re.compile(r"allocat\w* ([\d.,]*\d) ?(bytes|[KMGTPE]iB)\b")
+_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50, "EiB": 2**60}
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,7 @@ class Engine:
             raise
 
     def _give_up(self, plan: Plan, error: BaseException) -> None:
-        """Forget a plan that failed: it may be half bound. Where memory ran out, forget all, which gives theirs back."""
+        """Forget a plan that failed, which may be half bound; where memory ran out, all plans, for they hold some."""
         if self.backend.adapter.shortage(error) is None:
             self._plans = OrderedDict((key, kept) for key, kept in self._plans.items() if kept is not plan)
             self._recent = self._current = None
