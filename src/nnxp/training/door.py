@@ -124,8 +124,8 @@ def warn_of_transfer(name: str, a: Any, backend: Backend) -> bool:
         return False
     whence = "on the host" if xp is np else f"on {a.device}"
     warnings.warn(
-        f"{name} is {whence}, and the model on {backend.device}: it is moved there, as all that follows will be, "
-        f"each time that it is handed over. Better move once what is used again: {name} = model.backend.asarray({name}).",
+        f"{name} is {whence}, and the model on {backend.device}: it is moved there, and so is all that follows, each "
+        f"time it is handed over. Better move once what is used again: {name} = model.backend.asarray({name}).",
         TransferWarning,
         stacklevel=_levels_to_caller(),
     )

@@ -27,12 +27,17 @@ __device__ inline double number(const integer* agenda, int column) {
     return __longlong_as_double(agenda[HEADER + agenda[0] * agenda[1] + column]);
 }
 
-// The end of a step: up to four 0-d results are put into this step's row of the results, and the next row is the current one.
-KERNEL publish(integer* agenda, int count, const real* a, const real* b, const real* c, const real* d) {
+// The end of a step: up to six 0-d results are put into this step's row of the results, and the next row is the current one.
+KERNEL publish(
+    integer* agenda, int count, const real* a, const real* b, const real* c, const real* d, const real* e, const real* f) {
     if (FIRST > 0) return;
-    const real* sources[4] = {a, b, c, d};
     real* results = (real*)agenda[2] + agenda[0] * count;
-    for (int i = 0; i < count; ++i) results[i] = *sources[i];
+    if (count > 0) results[0] = *a;
+    if (count > 1) results[1] = *b;
+    if (count > 2) results[2] = *c;
+    if (count > 3) results[3] = *d;
+    if (count > 4) results[4] = *e;
+    if (count > 5) results[5] = *f;
     agenda[0] += 1;
 }
 
@@ -323,7 +328,8 @@ KERNEL softmax_crossentropy(
             }
             whole = warp_sum(whole), surprise = warp_sum(surprise);
         } else {
-            surprise = (top - from[labels[row]]) + log_sum;
+            const integer label = labels[row];  // one that is out of range makes no number, and reads no other memory
+            surprise = 0 <= label && label < columns ? (top - from[label]) + log_sum : infinity() - infinity();
         }
         for (integer k = lane; k < columns; k += 32) {
             const real chance = exp(from[k] - top) / sum;
@@ -348,6 +354,20 @@ KERNEL softmax_crossentropy(
         const double total = sum_of(row_matches, rows);
         if (threadIdx.x == 0) *matches = (real)total;
     }
+}
+
+// In how many rows the largest p is the target's: for labels [rows], or else shares [rows, columns].
+KERNEL class_matches(
+    const real* p, const integer* labels, const real* shares, integer rows, integer columns, real* matches,
+    real* row_matches, unsigned* arrived) {
+    for (integer row = FIRST / 32; row < rows; row += STRIDE / 32) {
+        const integer found = row_argmax(p + row * columns, columns);
+        const integer target = shares ? row_argmax(shares + row * columns, columns) : labels[row];
+        if (threadIdx.x % 32 == 0) row_matches[row] = found == target;
+    }
+    if (!is_last_block(arrived)) return;
+    const double total = sum_of(row_matches, rows);
+    if (threadIdx.x == 0) *matches = (real)total;
 }
 
 // -- losses of elements: each block leaves the sum of its part, and the last one adds them up
@@ -380,6 +400,16 @@ KERNEL sigmoid_crossentropy(
         if (p) p[i] = chance;
     }
     if (loss || matches) finish(part, hits, size, divisor, loss, matches, parts, arrived);
+}
+
+// How many p are on their target's side of the limit, or, where distance is wanted, closer to it than that. parts: [2, blocks].
+KERNEL element_matches(
+    const real* p, const real* y, integer size, int distance, double limit, real* matches, real* parts,
+    unsigned* arrived) {
+    double hits = 0;
+    for (integer i = FIRST; i < size; i += STRIDE)
+        hits += distance ? fabs(p[i] - y[i]) < (real)limit : (p[i] > (real)limit) == (y[i] > (real)0.5);
+    finish(0, hits, size, 1, 0, matches, parts, arrived);
 }
 
 // loss = Σ (p - y)² / D and dp = 2·(p - y) / D; either may be null. parts: [blocks].
