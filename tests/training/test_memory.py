@@ -119,6 +119,10 @@ def test_advice_counts_the_parts_that_there_are(limited_backend, data):
         model.fit(*data, progress="off")
     times = int(re.search(r"accumulate=(\d+)", str(caught.value))[1])
     assert times > 2
+    whole = classifier(limited_backend, optimizer=SGD(0.1))
+    with pytest.raises(OutOfMemoryError) as in_one:
+        whole.train_step(*(a[: ROWS // 2] for a in data))
+    assert caught.value.batch_size == 2 * in_one.value.batch_size
     model.optimizer = SGD(0.1, accumulate=times)
     model.fit(*data, progress="off")
     model.optimizer = SGD(0.1, accumulate=2)
@@ -222,6 +226,16 @@ def test_the_error_holds_no_arrays(limited_backend, data):
     bind = [frame for frame in frames if frame.f_code.co_name == "_bind"]
     assert len(bind) == 1
     assert not bind[0].f_locals
+    assert len(model.engine._plans) == 0
+
+
+def test_the_engine_forgets_its_plans_by_itself(limited_backend, data):
+    """Also the small ones, so that what is put back after an error finds room."""
+    model = classifier(limited_backend)
+    x, y = (limited_backend.asarray(a) for a in data)
+    model.train_step(x[:10, :], y[:10])
+    with pytest.raises(FakeOutOfMemory):
+        model.engine.train(x, y)
     assert len(model.engine._plans) == 0
 
 
