@@ -27,7 +27,7 @@ INFINITY = float("inf")
 PHASES = [Phase.explicit, Phase.generate]
 """No search for smaller examples: those here are small."""
 DTYPES = ["float32", "float64"]
-KERNELS = ["reference", "numpy", "numba", "strict"]
+KERNELS = ["reference", "numpy", "numba", "cuda", "strict"]
 
 SIZES = [0.0, 1e-45, 1e-40, 1e-30, 1e-3, 0.5, 1.0, 3.0, 20.0, 90.0, 800.0, 1e10, 1e30]
 """Zero, subnormal numbers of float32, the middle, where exponentials leave float32 and float64, and far beyond."""
@@ -50,7 +50,7 @@ def arrays(shape: tuple[int, ...], values: list[float]) -> st.SearchStrategy[np.
 
 @cache
 def backend_of(kernels: str, dtype: str) -> Backend | None:
-    """None where numba is missing."""
+    """None where numba, or a C++ compiler for the CUDA kernels, is missing."""
     try:
         if kernels == "strict":
             return nnxp.get_backend("array_api_strict", dtype=dtype)
