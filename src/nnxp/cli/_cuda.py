@@ -179,7 +179,9 @@ class _Examination:
         words, facts, state = [], {}, "ready"
         for name, version in asked.items():
             try:
-                facts[name] = {"version": _dotted(version()), "path": probe.path(name)}
+                facts[name] = {"version": _dotted(version())}
+                if name != "cudart":  # which is a part of CuPy
+                    facts[name]["path"] = probe.path(name)
                 words.append(f"{name} {facts[name]['version']}")
             except Exception as error:  # any library can be broken in its own way
                 facts[name], state = {"error": str(error)}, "failed"
