@@ -176,7 +176,8 @@ class _Examination:
     def _libraries(self) -> Finding:
         """Each by itself: one that is missing is named among those that are there."""
         asked = {"nvrtc": probe.nvrtc_version, "cublasLt": probe.cublaslt_version, "cudart": probe.cudart_version}
-        words, facts, state = [], {}, "ready"
+        facts: dict[str, dict[str, str | None]] = {}
+        words, state = [], "ready"
         for name, version in asked.items():
             try:
                 facts[name] = {"version": _dotted(version())}
