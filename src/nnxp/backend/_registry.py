@@ -1,4 +1,7 @@
-"""The backends by name. This is the only place that knows a library's name, or what a library does in its own way."""
+"""The backends by name.
+
+This is the only place that knows a library's name, or what a library does in its own way; of memory, that is `_memory`.
+"""
 
 import importlib
 import warnings
@@ -11,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from nnxp._check import choice, dtype_name, one_line
+from nnxp._check import choice, dtype_name, first_lines, one_line
 from nnxp._types import Array, Device, Namespace
 from nnxp.backend._arrays import namespace_of, to_host
 from nnxp.backend._backend import Adapter, Backend
+from nnxp.backend._memory import cupy_memory, host_memory, jax_memory, torch_memory
 from nnxp.backend._rng import Rng
 from nnxp.errors import BackendError, PerformanceWarning
 from nnxp.ops import Ops
@@ -25,6 +29,7 @@ _DTYPES = ("float32", "float64")
 _KERNELS = ("auto", "reference", "numpy", "numba", "cuda")
 _PRECISIONS = ("float32", "tf32", "bf16")
 _READY = "ready"
+_DOCTOR = "`nnxp doctor` tries each part of CUDA by itself, and names the line to type."
 
 
 @dataclass(frozen=True)
@@ -261,9 +266,13 @@ def _with_cuda(ops: Ops, name: str, dtype: str, device: Device, precision: str, 
             machine.kernel("add", dtype)  # which compiles all
         return "cuda", importlib.import_module("nnxp.ops.cuda").table(ops, machine)
     except Exception as error:  # compilers and drivers raise what they like
+        log = first_lines(error if isinstance(error, BackendError) else f"{type(error).__name__}: {error}")
         if asked == "cuda":
-            raise error if isinstance(error, BackendError) else BackendError(f"No CUDA kernels: {error}") from error
-        _warn_once(f"The CUDA kernels cannot be used, and the reference takes their place, slowly: {error}")
+            raise BackendError(f"The CUDA kernels cannot be used on {device}:\n{log}\n{_DOCTOR}") from error
+        _warn_once(
+            f"The CUDA kernels cannot be used on {device}. The reference takes their place: the results are the same, "
+            f"the speed is not.\n{log}\n{_DOCTOR} With kernels='reference' this is not said."
+        )
         return "reference", ops
 
 
@@ -291,7 +300,17 @@ def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:
         quiet=_numpy_quiet,  # the strict namespace computes with NumPy; to the others it does nothing
         synchronize=_cupy_synchronize if name == "cupy" else _torch_synchronize if name == "torch" else _nothing,
         writable=_writes_through(xp, device),
+        apart=_apart(xp, name, device),
+        memory={"cupy": cupy_memory, "torch": torch_memory, "jax": jax_memory}.get(name, host_memory),
     )
+
+
+def _apart(xp: Namespace, name: str, device: Device | None) -> bool:
+    """Whether the device has a memory of its own."""
+    if name not in ("torch", "jax"):
+        return name == "cupy"
+    device = xp.zeros(1).device if device is None else device
+    return "cpu" not in (getattr(device, "type", ""), getattr(device, "platform", ""))
 
 
 def _writes_through(xp: Namespace, device: Device | None) -> bool:

@@ -58,7 +58,10 @@ class CudaMachine:
             self.without_products = library
             return
         self._workspace = cupy.empty(_WORKSPACE, dtype=cupy.uint8)
-        self._lt = CublasLt(library, workspace=self._workspace.data.ptr, size=_WORKSPACE)
+        try:
+            self._lt = CublasLt(library, workspace=self._workspace.data.ptr, size=_WORKSPACE)
+        except BackendError as error:  # the kernels are good without it
+            self.without_products = str(error)
 
     def _here(self) -> AbstractContextManager[Any]:
         """The machine's GPU as the current one; that costs a call, which a single GPU does not need."""
