@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nnxp
-from nnxp.backend import Backend, backend_of, namespace_of
+from nnxp.backend import Backend, _registry, backend_of, namespace_of
 from nnxp.errors import BackendError, ConfigurationError, PerformanceWarning
 
 
@@ -507,3 +507,28 @@ def test_what_is_imported_on_demand_stays_out(code, names):
     code += f"; import sys; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+
+
+class _OnDevice(np.ndarray):
+    """NumPy's array that says where it lies as CuPy's does."""
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
+
+
+def test_scalars_of_few_arrays_are_read_at_once(monkeypatch):
+    chunk = np.arange(12.0, dtype=np.float32).reshape(4, 3).view(_OnDevice)
+    large = np.arange(5000.0).view(_OnDevice)
+    alone = np.array(7).view(_OnDevice)
+    homes = []
+
+    def to_host(array):
+        homes.append(array)
+        return np.asarray(array)
+
+    monkeypatch.setattr(_registry, "to_host", to_host)
+    pieces = (chunk[2, 1, ...], alone, large[9, ...], chunk[0, 2, ...])
+    assert _registry._read_wholes(np, pieces) == [7.0, 7.0, 9.0, 2.0]
+    assert [home.size for home in homes] == [12 + 1 + 1]
+    assert _registry._read_wholes(np, []) == []

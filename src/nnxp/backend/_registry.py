@@ -4,6 +4,8 @@ This is the only place that knows a library's name, or what a library does in it
 """
 
 import importlib
+import itertools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -296,7 +298,7 @@ def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:
     return Adapter(
         from_host=_from_host,
         zeros=_zeros,
-        read=partial(_read_stacked, xp),
+        read=partial(_read_wholes if name == "cupy" else _read_stacked, xp),
         quiet=_numpy_quiet,  # the strict namespace computes with NumPy; to the others it does nothing
         synchronize=_cupy_synchronize if name == "cupy" else _torch_synchronize if name == "torch" else _nothing,
         writable=_writes_through(xp, device),
@@ -356,6 +358,26 @@ def _floats(scalars: Sequence[Array]) -> list[float]:
 
 def _read_stacked(xp: Namespace, scalars: Sequence[Array]) -> list[float]:
     return [float(value) for value in to_host(xp.stack(list(scalars)))] if scalars else []
+
+
+def _read_wholes(xp: Namespace, scalars: Sequence[Array]) -> list[float]:
+    """Scalars that are elements of few small arrays, as the losses of many steps are: the arrays come home at once."""
+    wholes: dict[int, Array] = {}
+    places: list[tuple[int, int]] = []  # of which whole, which element
+    for a in scalars:
+        whole = a if a.base is None or a.base.size > _SMALL else a.base
+        wholes.setdefault(id(whole), whole)
+        places.append((id(whole), (a.data.ptr - whole.data.ptr) // a.dtype.itemsize))
+    if not wholes:
+        return []
+    host = to_host(xp.concat([xp.reshape(whole, (-1,)) for whole in wholes.values()]))
+    sizes = [math.prod(whole.shape) for whole in wholes.values()]
+    starts = dict(zip(wholes, itertools.accumulate(sizes, initial=0), strict=False))
+    return [float(host[starts[whole] + element]) for whole, element in places]
+
+
+_SMALL = 4096
+"""Elements of an array that is brought home for the sake of some of them."""
 
 
 def _numpy_quiet() -> AbstractContextManager[Any]:
