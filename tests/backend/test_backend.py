@@ -509,26 +509,20 @@ def test_what_is_imported_on_demand_stays_out(code, names):
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
 
 
-class _OnDevice(np.ndarray):
-    """NumPy's array that says where it lies as CuPy's does."""
-
-    @property
-    def data(self):
-        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
+def on_device(values, base=None, element=0):
+    """An array that says where it lies, and whose part it is, as CuPy's do."""
+    values = np.asarray(values)
+    start = 0 if base is None else base.data.ptr + element * values.itemsize
+    data, dtype = SimpleNamespace(ptr=start), values.dtype
+    return SimpleNamespace(values=values, base=base, data=data, dtype=dtype, size=values.size, shape=values.shape)
 
 
 def test_scalars_of_few_arrays_are_read_at_once(monkeypatch):
-    chunk = np.arange(12.0, dtype=np.float32).reshape(4, 3).view(_OnDevice)
-    large = np.arange(5000.0).view(_OnDevice)
-    alone = np.array(7).view(_OnDevice)
+    chunk, large = on_device(np.arange(12.0).reshape(4, 3)), on_device(np.arange(5000.0))
+    scalars = [on_device(7.0, chunk, 7), on_device(5), on_device(9.0, large, 9), on_device(2.0, chunk, 2)]
+    library = SimpleNamespace(concat=np.concatenate, reshape=lambda array, shape: array.values.reshape(shape))
     homes = []
-
-    def to_host(array):
-        homes.append(array)
-        return np.asarray(array)
-
-    monkeypatch.setattr(_registry, "to_host", to_host)
-    pieces = (chunk[2, 1, ...], alone, large[9, ...], chunk[0, 2, ...])
-    assert _registry._read_wholes(np, pieces) == [7.0, 7.0, 9.0, 2.0]
-    assert [home.size for home in homes] == [12 + 1 + 1]
-    assert _registry._read_wholes(np, []) == []
+    monkeypatch.setattr(_registry, "to_host", lambda array: homes.append(array.size) or array)
+    assert _registry._read_wholes(library, scalars) == [7.0, 5.0, 9.0, 2.0]
+    assert homes == [12 + 1 + 1]
+    assert _registry._read_wholes(library, []) == []

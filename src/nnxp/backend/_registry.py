@@ -365,9 +365,11 @@ def _read_wholes(xp: Namespace, scalars: Sequence[Array]) -> list[float]:
     wholes: dict[int, Array] = {}
     places: list[tuple[int, int]] = []  # of which whole, which element
     for a in scalars:
-        whole = a if a.base is None or a.base.size > _SMALL else a.base
+        whole, element = a, 0
+        if a.base is not None and a.base.size <= _SMALL:
+            whole, element = a.base, (a.data.ptr - a.base.data.ptr) // a.dtype.itemsize
         wholes.setdefault(id(whole), whole)
-        places.append((id(whole), (a.data.ptr - whole.data.ptr) // a.dtype.itemsize))
+        places.append((id(whole), element))
     if not wholes:
         return []
     host = to_host(xp.concat([xp.reshape(whole, (-1,)) for whole in wholes.values()]))
