@@ -2,18 +2,28 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nnxp import _check
 from nnxp._targets import class_targets, real_targets
-from nnxp._types import Array
+from nnxp._types import Array, Shape
 from nnxp.backend import Backend, backend_of
 from nnxp.errors import ShapeError
 from nnxp.ops import Ops
 
-__all__ = ["Metric", "check_classes", "check_same_shape", "columns_of", "kept", "share"]
+__all__ = ["Counting", "Metric", "check_classes", "check_same_shape", "columns_of", "kept", "share"]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """An op over predictions and targets that counts right ones, the numbers that it takes, and out of how many."""
+
+    op: str
+    numbers: tuple[float, ...]
+    total: int
 
 
 class Metric(ABC):
@@ -27,6 +37,11 @@ class Metric(ABC):
     @abstractmethod
     def counts(self, ops: Ops, y_pred: Array, y: Array) -> tuple[Any, ...]:
         """What one batch adds: plain numbers, 0-d arrays on the device, or arrays with a row for each sample."""
+
+    def counting(self, predicted: Shape, targets: Shape) -> Counting | None:
+        """The op over predictions and targets of these shapes whose one number is the first of `counts`, the second
+        being known beforehand: then a device can count within its step. None where it is not so."""
+        return None
 
     def merge(self, columns: Sequence[Any]) -> Sequence[Any]:
         """The counts of all batches from the columns of those of each (see `columns_of`): numbers are added up."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from nnxp import _check
-from nnxp._types import Array
+from nnxp._types import Array, Shape
 from nnxp.errors import ConfigurationError
-from nnxp.metrics._base import Metric, check_classes, check_same_shape
+from nnxp.metrics._base import Counting, Metric, check_classes, check_same_shape
 from nnxp.ops import Ops
 
 __all__ = ["BinaryAccuracy", "CategoricalAccuracy", "RegressionAccuracy", "TopKAccuracy"]
@@ -33,6 +33,10 @@ class CategoricalAccuracy(_Share):
     def counts(self, ops: Ops, y_pred: Array, y: Array) -> tuple[Any, ...]:
         check_classes("CategoricalAccuracy", y_pred, y)
         return ops.categorical_matches(y_pred, y), y_pred.shape[0]
+
+    def counting(self, predicted: Shape, targets: Shape) -> Counting | None:
+        fitting = len(predicted) == 2 and predicted[1] > 1 and targets in (predicted[:1], predicted)
+        return Counting("categorical_matches", (), predicted[0]) if fitting else None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,10 @@ class BinaryAccuracy(_Share):
         check_same_shape("BinaryAccuracy", y_pred, y, "; for class indices use CategoricalAccuracy()")
         return ops.binary_matches(y_pred, y, self.threshold), prod(y_pred.shape)
 
+    def counting(self, predicted: Shape, targets: Shape) -> Counting | None:
+        fitting = predicted == targets
+        return Counting("binary_matches", (self.threshold,), prod(predicted)) if fitting else None
+
 
 @dataclass(frozen=True)
 class RegressionAccuracy(_Share):
@@ -100,3 +108,7 @@ class RegressionAccuracy(_Share):
             )
         check_same_shape("RegressionAccuracy", y_pred, y)
         return ops.tolerance_matches(y_pred, y, self.tolerance), prod(y_pred.shape)
+
+    def counting(self, predicted: Shape, targets: Shape) -> Counting | None:
+        fitting = predicted == targets and self.tolerance is not None
+        return Counting("tolerance_matches", (float(self.tolerance or 0),), prod(predicted)) if fitting else None

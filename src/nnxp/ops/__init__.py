@@ -18,7 +18,19 @@ from typing import Any, TypeAlias, Union
 
 from nnxp._types import Array, Op
 
-__all__ = ["ELEMENTWISE", "NOT_OPS", "UPDATES", "VIEWS", "Call", "Changing", "Kept", "Kernel", "Linker", "Number", "Ops"]
+__all__ = [
+    "ELEMENTWISE",
+    "NOT_OPS",
+    "UPDATES",
+    "VIEWS",
+    "Call",
+    "Changing",
+    "Kept",
+    "Kernel",
+    "Linker",
+    "Number",
+    "Ops",
+]
 
 Call: TypeAlias = Callable[[], Any]
 """An op bound to its arguments: what it returns is what the op returns."""

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from nnxp import _check
 from nnxp._types import Array, Arrays, Shape
@@ -38,6 +38,10 @@ FIRST_PART_WITH_METRICS = replace(FIRST_PART, predictions=True)
 LATER_PART = replace(FIRST_PART, penalties=False)
 LATER_PART_WITH_METRICS = replace(LATER_PART, predictions=True)
 STILL_GRADIENTS = Mode(training=False, loss=True, gradients=True, predictions=False)
+
+
+Counts: TypeAlias = tuple[tuple[str, str, tuple[float, ...]], ...]
+"""What a training step counts: see `nnxp.training.program.Mode`."""
 
 
 def _part_key(mode: Mode, data: Data, part: slice) -> tuple[Any, ...]:
@@ -92,6 +96,7 @@ class Engine:
             kernel(self.parameters.flat) if kernel else lambda: backend.ops.all_finite(self.parameters.flat)
         )
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._modes: dict[tuple[Mode, Counts], Mode] = {}
         self.use(optimizer)
         self.parameters.write(_flat(values))
         self.statistics.write(_flat(remembered))
@@ -125,26 +130,44 @@ class Engine:
         *,
         predictions: bool = False,
         source: Call | None = None,
+        counts: Counts = (),
     ) -> dict[str, Any]:
         """One update on one batch; returns ``loss``, ``data_loss`` and perhaps ``y_pred``, from before the update.
 
-        ``source`` puts the batch into the arrays.
+        ``source`` puts the batch into the arrays; ``counts`` are made within the step, where it `counts_within`.
         """
         if self.averaged:
             self.require_own_parameters("training")
-        in_one = self.optimizer.needs_gradient and self._sum is None
-        if source is not None and not in_one:
+        if source is not None and not self._in_one:
             source()
         if not self.optimizer.needs_gradient:
             results = self._search(TRY_WITH_METRICS if predictions else TRY, x, y, sample_weight)
         elif self._sum is None:
-            results = self.run(TRAIN_WITH_METRICS if predictions else TRAIN, x, y, sample_weight, source)
+            results = self.run(self._training_mode(predictions, counts), x, y, sample_weight, source)
             self._tell_layers()
         else:
             results = self._train_in_parts((x, y, sample_weight), self._sum, predictions=predictions)
             self._tell_layers()
         self.step += 1
         return results
+
+    @property
+    def _in_one(self) -> bool:
+        """Whether an update is one run of one plan."""
+        return self.optimizer.needs_gradient and self._sum is None
+
+    @property
+    def counts_within(self) -> bool:
+        """Whether a training step counts for metrics by itself."""
+        return self._in_one and self.backend.ops.linker.whole
+
+    def _training_mode(self, predictions: bool, counts: Counts) -> Mode:
+        mode = TRAIN_WITH_METRICS if predictions else TRAIN
+        if not counts:
+            return mode
+        if (mode, counts) not in self._modes:
+            self._modes[mode, counts] = replace(mode, counts=counts)
+        return self._modes[mode, counts]
 
     def _train_in_parts(self, data: Data, total: Buffer, *, predictions: bool) -> dict[str, Any]:
         """One update by the gradients of a batch's parts, added up in ``total``."""

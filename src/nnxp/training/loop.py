@@ -1,15 +1,16 @@
 """The loop: epochs, batches, and what is measured on the way."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, prod
+from types import MappingProxyType
 from typing import Any
 
-from nnxp._types import Array
+from nnxp._types import Array, Shape
 from nnxp.backend import Backend, Purpose
 from nnxp.errors import TrainingError
 from nnxp.metrics import Metric
-from nnxp.metrics._base import columns_of, kept
+from nnxp.metrics._base import Counting, columns_of, kept
 from nnxp.ops import Call
 from nnxp.training.callbacks import Callback
 from nnxp.training.engine import EVALUATE, Engine
@@ -36,12 +37,16 @@ class _Tally:
         self._sizes: list[int] = []
         self._counts: list[list[tuple[Any, ...]]] = [[] for _ in metrics]
 
-    def add(self, results: dict[str, Any], y: Array) -> None:
+    def add(self, results: dict[str, Any], y: Array, within: Mapping[int, Counting] = MappingProxyType({})) -> None:
+        """The results of a batch; ``within`` are the metrics, by place, that were counted within its step."""
         self._losses.append((results["loss"], results["data_loss"]))
         self._sizes.append(y.shape[0])
         backend = self.engine.backend
-        for metric, counts in zip(self.metrics, self._counts, strict=True):
-            counts.append(kept(metric.counts(backend.ops, results["y_pred"], y), backend))
+        for index, (metric, counts) in enumerate(zip(self.metrics, self._counts, strict=True)):
+            if index in within:
+                counts.append((results[_count(index)], within[index].total))
+            else:
+                counts.append(kept(metric.counts(backend.ops, results["y_pred"], y), backend))
 
     def read(self, *, penalty_once: bool) -> dict[str, Any]:
         """The numbers of all batches together: metrics from merged counts, losses by the loss's reduction."""
@@ -66,6 +71,15 @@ class _Tally:
         return sum(size / total * value for size, value in zip(self._sizes, losses, strict=True))
 
 
+_MOST_WITHIN = 4
+"""Metrics that a step counts by itself, beside its two losses."""
+
+
+def _count(index: int) -> str:
+    """What a step calls the count of the metric at this place."""
+    return f"count.{index}"
+
+
 def evaluate(engine: Engine, metrics: Sequence[Metric], data: Data, batch_size: int | None) -> dict[str, Any]:
     """Loss and metrics of a data set, whatever the batches: the penalty counts once."""
     tally = _Tally(engine, metrics)
@@ -88,7 +102,7 @@ class Batches:
         self._gathers = self._resident()
 
     def of_epoch(self) -> Iterable[tuple[Data, Call | None]]:
-        """The batches in their order, or in a new one; and the call that gathers a batch, where the step is to do it."""
+        """The batches in their order, or in a new one; with the call that gathers it, where that is the step's."""
         if self._gathers:
             return self._gathered()
         return ((data, None) for data in (self._shuffled() if self._shuffle else self._fixed))
@@ -155,6 +169,7 @@ class Fit:
     shuffle: bool
     callbacks: Sequence[Callback]
     history: History = field(default_factory=History)
+    _counted: dict[Shape, Mapping[int, Counting]] = field(default_factory=dict, init=False)
 
     def run(self, progress: Progress) -> History:
         """Train; on Ctrl-C or any error, put the engine back to the last finished epoch and raise."""
@@ -188,9 +203,13 @@ class Fit:
         return self.history
 
     def _epoch(self, epoch: int, batches: Batches, progress: Progress, interrupt: Interrupt) -> dict[str, Any]:
-        tally, engine, predictions = _Tally(self.engine, self.metrics), self.engine, bool(self.metrics)
+        tally, engine = _Tally(self.engine, self.metrics), self.engine
         for (x, y, weights), source in batches.of_epoch():
-            tally.add(engine.train(x, y, weights, predictions=predictions, source=source), y)
+            within = self._within(y.shape)
+            counts = tuple((_count(index), c.op, c.numbers) for index, c in within.items())
+            predictions = len(within) < len(self.metrics)
+            results = engine.train(x, y, weights, predictions=predictions, source=source, counts=counts)
+            tally.add(results, y, within)
             progress.batch_done()
             interrupt.raise_if_requested()
         logs = tally.read(penalty_once=False)
@@ -200,6 +219,15 @@ class Fit:
             validation = evaluate(engine, self.metrics, self.validation, self.batch_size)
             logs |= {"val_" + name: value for name, value in validation.items()}
         return logs
+
+    def _within(self, targets: Shape) -> Mapping[int, Counting]:
+        """The metrics, by place, that a training step counts by itself, for targets of a shape."""
+        if targets not in self._counted:
+            predicted = (targets[0], *self.engine.output_shape)
+            first = enumerate(self.metrics[:_MOST_WITHIN] if self.engine.counts_within else ())
+            found = {index: metric.counting(predicted, targets) for index, metric in first}
+            self._counted[targets] = {index: counting for index, counting in found.items() if counting is not None}
+        return self._counted[targets]
 
     def _diverged(self, epoch: int, loss: float) -> str:
         what = "a parameter is not a finite number" if isfinite(loss) else f"the loss is {loss}"

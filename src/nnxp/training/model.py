@@ -499,7 +499,9 @@ def _backend(backend: str | Backend, dtype: str | None, seed: int | None) -> Bac
     if not isinstance(backend, Backend):
         return get_backend(backend, dtype=dtype or "float32", seed=seed or 0)
     if dtype is not None and dtype != _check.dtype_name(backend.dtype):
-        same = get_backend(backend.xp, dtype=dtype, device=backend.device, kernels=backend.kernels, precision=backend.precision)
+        same = get_backend(
+            backend.xp, dtype=dtype, device=backend.device, kernels=backend.kernels, precision=backend.precision
+        )
         backend = replace(same, name=backend.name, rng=backend.rng)
     return backend if seed is None else replace(backend, rng=Rng(seed))
 

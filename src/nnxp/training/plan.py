@@ -153,14 +153,14 @@ class Plan:
         pairs = [(old, new) for old, new in zip(held_before, given, strict=True) if new is not None]
         self._x, self._y, self._weights = given
         self._values |= {name: a for name, a in zip(_GIVEN, given, strict=True) if name not in self._copied}
+        if x is not None:
+            for view in self._views:
+                self._see(view)
         if not self._reading:
             return
         held = [self._single[index] for index, _ in self._reading]
         if x is not None and self.backend.ops.linker.move(held, self._calls, pairs):
             return
-        if x is not None:
-            for view in self._views:
-                self._see(view)
         for index, step in self._reading:
             self._single[index] = _unready if x is None else self._bound(step)
         self._compile()

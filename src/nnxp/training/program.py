@@ -52,6 +52,8 @@ class Mode:
     """Whether layers remember what they saw (BatchNorm its running statistics)."""
     penalties: bool = True
     """Whether penalties are in the loss and in the gradients."""
+    counts: tuple[tuple[str, str, tuple[float, ...]], ...] = ()
+    """What is counted of the predictions within the program: a name, an op over ``y_pred`` and ``y``, its numbers."""
 
 
 @dataclass
@@ -98,6 +100,8 @@ def write(
         _compute_from_logits(program, y_pred, loss.op)
         outputs["loss"] = _penalize(program, root, gradients, targets) if mode.penalties else "data_loss"
     records = _fuse(program.records) if fused else program.records
+    for name, op, numbers in mode.counts:
+        outputs[name] = _count(program, records, y_pred, name, op, numbers)
     remembered = program.remembered if mode.remembers else {}
     program.records = _prune(records, {*outputs.values(), *gradients.values(), *remembered})
     return Network(program, outputs, gradients, targets, remembered)
@@ -146,6 +150,15 @@ def _penalize(program: Program, root: Layer, gradients: dict[str, str], targets:
             program.records.append(replace(step.renamed(_rename(w=key, rate=rate, dw=before)), outputs=(after,)))
             gradients[key], targets[after] = after, key
     return loss
+
+
+def _count(program: Program, records: list[Record], y_pred: str, name: str, op: str, numbers: tuple[float, ...]) -> str:
+    """Count something of the predictions, as soon as they are there."""
+    program.constants |= {f"{name}.{index}": number for index, number in enumerate(numbers)}
+    index = max((i for i, step in enumerate(records) if y_pred in step.outputs), default=-1)
+    constants = (f"{name}.{index}" for index in range(len(numbers)))
+    records.insert(index + 1, Record(op, (y_pred, "y", *constants), (name,)))
+    return name
 
 
 def _prune(records: Iterable[Record], wanted: set[str]) -> list[Record]:

@@ -8,7 +8,7 @@ Ops without a kernel are the reference's, on CuPy arrays.
 from dataclasses import replace
 
 from nnxp.ops import Ops
-from nnxp.ops.cuda.kernels import Kernels
+from nnxp.ops.cuda.kernels import kernels
 from nnxp.ops.cuda.launch import Machine
 from nnxp.ops.cuda.step import StepLinker
 
@@ -17,4 +17,4 @@ __all__ = ["table"]
 
 def table(reference: Ops, machine: Machine) -> Ops:
     """The reference with a machine's kernels in place of its entries."""
-    return replace(reference.replace(**Kernels(machine, reference).all()), linker=StepLinker(machine))
+    return replace(reference.replace(**kernels(machine, reference)), linker=StepLinker(machine))

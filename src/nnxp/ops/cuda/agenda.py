@@ -44,7 +44,13 @@ class Agenda:
     """Rows of numbers on the device, one for each of the next steps; ``results`` 0-d arrays are left in each step."""
 
     def __init__(
-        self, machine: "Machine", numbers: Sequence[Number], *, results: int = 0, dtype: Any = np.float32, rows: int = ROWS
+        self,
+        machine: "Machine",
+        numbers: Sequence[Number],
+        *,
+        results: int = 0,
+        dtype: Any = np.float32,
+        rows: int = ROWS,
     ) -> None:
         self._machine, self._numbers = machine, list({id(number): number for number in numbers}.values())
         self._places = {id(number): place for place, number in enumerate(self._numbers)}

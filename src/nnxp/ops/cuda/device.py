@@ -132,7 +132,7 @@ class CudaMachine:
             stop.record()
             stop.synchronize()
             times.append(cupy.cuda.get_elapsed_time(start, stop))
-        return statistics.median(times) / _REPEATS / 1000
+        return float(statistics.median(times)) / _REPEATS / 1000
 
     def capture(self, runs: Iterable[Run]) -> Run:
         """What the runs queue, as a graph that is launched on the current stream."""
@@ -152,5 +152,3 @@ class CudaMachine:
                 graph.launch()
 
         return launch
-
-

@@ -18,7 +18,6 @@ from nnxp.ops.cuda.launch import Launch, Link, Multiplication
 __all__ = ["fuse"]
 
 
-
 def fuse(links: Sequence[Link]) -> list[Link]:
     """The same work in fewer links."""
     fused: list[Link] = []
@@ -46,7 +45,12 @@ def _bias_and_activation(first: Launch, second: Launch) -> Link | None:
         return None
     biased, own = first.arguments, second.arguments
     in_place = _address(second, "y") == _address(first, "y")
-    inputs = {"x": biased["x"], "bias": biased["bias"], "columns": biased["columns"], "z": None if in_place else own["x"]}
+    inputs = {
+        "x": biased["x"],
+        "bias": biased["bias"],
+        "columns": biased["columns"],
+        "z": None if in_place else own["x"],
+    }
     return _launch(second, own | inputs)
 
 
@@ -84,6 +88,25 @@ def _loss_and_gradient(first: Launch, second: Launch) -> Link | None:
     return _launch(second, second.arguments | made)
 
 
+def _loss_and_class_matches(first: Launch, second: Launch) -> Link | None:
+    """The count of right classes, by the warps that made the classes' probabilities."""
+    if first.kernel != "softmax_crossentropy" or first.arguments["p"] is None or not _follows(second, "p", first, "p"):
+        return None
+    if any(first.arguments[name] is not second.arguments[name] for name in ("labels", "shares")):
+        return None
+    return _launch(first, first.arguments | {name: second.arguments[name] for name in ("matches", "row_matches")})
+
+
+def _loss_and_element_matches(first: Launch, second: Launch) -> Link | None:
+    """The count of right answers, by the threads that made the answers' probabilities."""
+    if first.kernel != "sigmoid_crossentropy" or first.arguments["p"] is None or not _follows(second, "p", first, "p"):
+        return None
+    if second.arguments["distance"] or first.arguments["y"] is not second.arguments["y"]:
+        return None
+    counted = {"matches": second.arguments["matches"], "threshold": second.arguments["limit"]}
+    return _launch(first, first.arguments | counted)
+
+
 def _decay_and_update(first: Launch, second: Launch) -> Link | None:
     """AdamW's decay, within the update's pass."""
     if first.kernel != "decay_weights" or not _follows(second, "w", first, "w"):
@@ -96,10 +119,10 @@ def _decay_and_update(first: Launch, second: Launch) -> Link | None:
 _LAUNCHES: dict[str, tuple[Callable[[Launch, Launch], Link | None], ...]] = {
     "activation": (_bias_and_activation,),
     "bias_activation_backward": (_slope_and_bias_gradient,),
+    "class_matches": (_loss_and_class_matches,),
+    "element_matches": (_loss_and_element_matches,),
     **dict.fromkeys(("softmax_crossentropy", "sigmoid_crossentropy", "squared_error"), (_loss_and_gradient,)),
-    **dict.fromkeys(
-        ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "lion"), (_decay_and_update,)
-    ),
+    **dict.fromkeys(("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "lion"), (_decay_and_update,)),
 }
 """Rules by the kernel of the second neighbour."""
 

@@ -27,12 +27,17 @@ __device__ inline double number(const integer* agenda, int column) {
     return __longlong_as_double(agenda[HEADER + agenda[0] * agenda[1] + column]);
 }
 
-// The end of a step: up to four 0-d results are put into this step's row of the results, and the next row is the current one.
-KERNEL publish(integer* agenda, int count, const real* a, const real* b, const real* c, const real* d) {
+// The end of a step: up to six 0-d results are put into this step's row of the results, and the next row is the current one.
+KERNEL publish(
+    integer* agenda, int count, const real* a, const real* b, const real* c, const real* d, const real* e, const real* f) {
     if (FIRST > 0) return;
-    const real* sources[4] = {a, b, c, d};
     real* results = (real*)agenda[2] + agenda[0] * count;
-    for (int i = 0; i < count; ++i) results[i] = *sources[i];
+    if (count > 0) results[0] = *a;
+    if (count > 1) results[1] = *b;
+    if (count > 2) results[2] = *c;
+    if (count > 3) results[3] = *d;
+    if (count > 4) results[4] = *e;
+    if (count > 5) results[5] = *f;
     agenda[0] += 1;
 }
 
@@ -94,11 +99,7 @@ enum Activation {
 #define SELU_LEVEL ((real)1.7580993408473766)  // λα
 #define GELU_RATE ((real)1.5957691216057308)   // 2·√(2/π)
 #define GELU_CUBE ((real)0.044715)
-#define ROOT_HALF ((real)0.7071067811865476)
 #define NORMAL_TOP ((real)0.3989422804014327)  // 1 / √(2π)
-#define ERFC_RATE ((real)0.5641895835477563)   // 1 / √π
-// what is left of √½
-#define ROOT_HALF_REST (sizeof(real) == 4 ? (real)1.2101617152815436e-8 : (real)-4.833646656726457e-17)
 
 __device__ inline real clamp(real x, real low, real high) { return x < low ? low : x > high ? high : x; }  // NaN stays NaN
 
@@ -113,24 +114,54 @@ __device__ inline real sigmoid(real x) {
     return 1 / (1 + exp(-(x < least ? least : x)));
 }
 
-// The same, to its last digits down to 0: what a gate is multiplied by may be large.
+__device__ inline real softplus(real x) { return larger(x, 0) + log1p(exp(-fabs(x))); }  // = log(1 + e^x)
+
+// σ(x) = 1 - σ(-x), both to their last digits.
 __device__ inline real gate(real x) {
     const real e = exp(-fabs(x));
     return (x > 0 ? 1 : e) / (1 + e);
 }
 
-__device__ inline real softplus(real x) { return larger(x, 0) + log1p(exp(-fabs(x))); }  // = log(1 + e^x)
-
-// e^(-x²/2) of a near x, with what is lost by rounding x²: far from 0 that would be tens of ULP.
-__device__ inline real bell(real x) {
-    const real square = x * x;
-    return exp((real)-0.5 * square) * (1 - (real)0.5 * fma(x, x, -square));
+// A polynomial by Horner's rule, the highest power first.
+template <class... Rest> __device__ inline real polynomial(real x, double first, Rest... rest) {
+    real sum = (real)first;
+    ((sum = sum * x + (real)rest), ...);
+    return sum;
 }
 
-// Φ(x) = erfc(-x/√2) / 2 of a near x, with what is lost by rounding x/√2.
+// e^(-x²/2): the square of x's leading digits is exact, so that only the small rest of the exponent is rounded.
+__device__ inline real bell(real x) {
+    const real far = sizeof(real) == 4 ? (real)18.84 : (real)53.29, size = fabs(x) > far ? far : fabs(x);
+    const real leading = trunc(size * 16) / 16, rest = (size - leading) * (size + leading);
+    return exp(-leading * leading / 2) * exp(-rest / 2);
+}
+
+// Φ by W. J. Cody's rational approximations, as nnxp.ops.reference.special has them.
 __device__ inline real normal_cdf(real x) {
-    const real down = -x * ROOT_HALF, rest = fma(-x, ROOT_HALF, -down) - x * ROOT_HALF_REST;
-    return (real)0.5 * erfc(down) - rest * ERFC_RATE * bell(x);
+    const real size = fabs(x), square = x * x;
+    if (size < (real)0.66291)
+        return (real)0.5 + x * (polynomial(square, 0.065682337918207449, 2.2352520354606837, 161.02823106855587,
+                                           1067.6894854603709, 18154.981253343560) /
+                                polynomial(square, 1.0, 47.202581904688245, 976.09855173777669, 10260.932208618979,
+                                           45507.789335026730));
+    real tail;  // Φ(-|x|) / e^(-x²/2)
+    if (size < (real)5.656854249492381) {
+        tail = polynomial(size, 1.0765576773720192e-8, 0.39894151208813466, 8.8831497943883768, 93.506656132177852,
+                          597.27027639480026, 2494.5375852903726, 6848.1904505362827, 11602.651437647350,
+                          9842.7148383839776) /
+               polynomial(size, 1.0, 22.266688044328117, 235.38790178262500, 1519.3775994075547, 6485.5582982667611,
+                          18615.571640885097, 34900.952721145979, 38912.003286093271, 19685.429676859992);
+    } else {
+        const real inverse = 1 / size, small = inverse * inverse;
+        tail = inverse * (NORMAL_TOP - small * (polynomial(small, 0.023073441764940174, 0.21589853405795700,
+                                                           0.12740116116024736, 0.022235277870649807,
+                                                           1.4216191932278934e-3, 2.9112874951168793e-5) /
+                                                polynomial(small, 1.0, 1.2842600961449111, 0.46823821248086511,
+                                                           0.065988137868928552, 3.7823963320275824e-3,
+                                                           7.2975155508396618e-5)));
+    }
+    tail *= bell(x);
+    return x < 0 ? tail : 1 - tail;
 }
 
 __device__ inline real normal_pdf(real x) { return NORMAL_TOP * bell(x); }
@@ -153,7 +184,7 @@ __device__ inline real activate(int kind, real x, real a) {
         case STEP: return x > 0 ? 1 : 0;
         case SILU: return not_far_below(x) * gate(x);
         case MISH: return not_far_below(x) * tanh(softplus(x));
-        case GELU: return not_far_below(x) * normal_cdf(near(x));
+        case GELU: return not_far_below(x) * normal_cdf(x);
         case GELU_TANH: return not_far_below(x) * gate(twice_u(near(x)));
         default: return x;
     }
@@ -179,7 +210,7 @@ __device__ inline real derive(int kind, real dy, real kept, real a) {
             const real s = softplus(x);
             return dy * (tanh(s) + near(x) * gate(x) * (4 * gate(2 * s) * gate(-2 * s)));  // 1 - tanh² s
         }
-        case GELU: return dy * (normal_cdf(near(x)) + near(x) * normal_pdf(near(x)));
+        case GELU: return dy * (normal_cdf(x) + near(x) * normal_pdf(x));
         case GELU_TANH: {
             const real close = near(x), u = twice_u(close), slope = GELU_RATE * (1 + 3 * GELU_CUBE * close * close);
             return dy * (gate(u) + close * slope * (gate(u) * gate(-u)));
@@ -297,7 +328,8 @@ KERNEL softmax_crossentropy(
             }
             whole = warp_sum(whole), surprise = warp_sum(surprise);
         } else {
-            surprise = (top - from[labels[row]]) + log_sum;
+            const integer label = labels[row];  // one that is out of range makes no number, and reads no other memory
+            surprise = 0 <= label && label < columns ? (top - from[label]) + log_sum : infinity() - infinity();
         }
         for (integer k = lane; k < columns; k += 32) {
             const real chance = exp(from[k] - top) / sum;
@@ -322,6 +354,20 @@ KERNEL softmax_crossentropy(
         const double total = sum_of(row_matches, rows);
         if (threadIdx.x == 0) *matches = (real)total;
     }
+}
+
+// In how many rows the largest p is the target's: for labels [rows], or else shares [rows, columns].
+KERNEL class_matches(
+    const real* p, const integer* labels, const real* shares, integer rows, integer columns, real* matches,
+    real* row_matches, unsigned* arrived) {
+    for (integer row = FIRST / 32; row < rows; row += STRIDE / 32) {
+        const integer found = row_argmax(p + row * columns, columns);
+        const integer target = shares ? row_argmax(shares + row * columns, columns) : labels[row];
+        if (threadIdx.x % 32 == 0) row_matches[row] = found == target;
+    }
+    if (!is_last_block(arrived)) return;
+    const double total = sum_of(row_matches, rows);
+    if (threadIdx.x == 0) *matches = (real)total;
 }
 
 // -- losses of elements: each block leaves the sum of its part, and the last one adds them up
@@ -354,6 +400,16 @@ KERNEL sigmoid_crossentropy(
         if (p) p[i] = chance;
     }
     if (loss || matches) finish(part, hits, size, divisor, loss, matches, parts, arrived);
+}
+
+// How many p are on their target's side of the limit, or, where distance is wanted, closer to it than that. parts: [2, blocks].
+KERNEL element_matches(
+    const real* p, const real* y, integer size, int distance, double limit, real* matches, real* parts,
+    unsigned* arrived) {
+    double hits = 0;
+    for (integer i = FIRST; i < size; i += STRIDE)
+        hits += distance ? fabs(p[i] - y[i]) < (real)limit : (p[i] > (real)limit) == (y[i] > (real)0.5);
+    finish(0, hits, size, 1, 0, matches, parts, arrived);
 }
 
 // loss = Σ (p - y)² / D and dp = 2·(p - y) / D; either may be null. parts: [blocks].

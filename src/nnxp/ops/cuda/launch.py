@@ -152,8 +152,8 @@ class Launch(Link):
 
 
 class Multiplication(Link):
-    """A matrix product with its arrays: ``d`` is made of ``a`` and ``b``; the ``bias`` is read, or its gradient written,
-    as the epilogue says."""
+    """A matrix product with its arrays: ``d`` is made of ``a`` and ``b``; the epilogue reads ``bias``, or writes its
+    gradient there."""
 
     def __init__(self, machine: Machine, product: Product, a: Array, b: Array, d: Array, bias: Array = None) -> None:
         self.machine, self.product = machine, product

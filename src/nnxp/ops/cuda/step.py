@@ -23,7 +23,7 @@ __all__ = ["Gather", "Publish", "Step", "StepLinker"]
 _WARM_UPS = 2
 """Steps before the capture: what is made at a first call is there then."""
 
-_PUBLISHED = "abcd"
+_PUBLISHED = "abcdef"
 """The parameters of the kernel ``publish`` for results."""
 
 
@@ -35,12 +35,12 @@ class StepLinker(Linker):
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
-    def link(self, calls: Sequence[Call], *, capture: bool = False) -> list[Call]:
+    def link(self, calls: Sequence[Any], *, capture: bool = False) -> list[Call]:
         groups = [(linked, list(group)) for linked, group in groupby(calls, key=lambda call: isinstance(call, Link))]
         whole = capture and len(groups) == 1
         linked: list[Call] = []
         for are_links, group in groups:
-            linked += [Step(self._machine, group, capture=whole)] if are_links else group  # type: ignore[list-item]
+            linked += [Step(self._machine, group, capture=whole)] if are_links else group
         return linked
 
     def move(self, held: Sequence[Call], linked: Sequence[Call], pairs: Sequence[tuple[Array, Array]]) -> bool:
@@ -100,7 +100,8 @@ class Step:
         if not numbers and not results:
             return None
         dtype = results[0].dtype if results else "float32"  # of which nothing is written then
-        ends = dict.fromkeys(_PUBLISHED) | dict(zip(_PUBLISHED, results, strict=False)) | {"count": len(results)}
+        places = [*results, *[None] * (len(_PUBLISHED) - len(results))]
+        ends = {"count": len(results), **dict(zip(_PUBLISHED, places, strict=True))}
         self.links.append(Launch(self.machine, "publish", dtype, ends, blocks=1, result=None))
         return Agenda(self.machine, numbers, results=len(results), dtype=dtype)
 
@@ -178,11 +179,10 @@ class Gather:
     From batch to batch the start moves on by the ``stride``.
     """
 
-    def __init__(
-        self, machine: Machine, arrays: Sequence[Array | None], order: Array, rows: int, stride: int
-    ) -> None:
+    def __init__(self, machine: Machine, arrays: Sequence[Array | None], order: Array, rows: int, stride: int) -> None:
         xp = machine.xp
-        self.start = Number(0, lambda steps: self.start.value + stride * steps)
+        self.start = start = Number(0)
+        start.later = lambda steps: start.value + stride * steps  # without self: data is let go of at once
         sources = [None if a is None else xp.ascontiguousarray(a) for a in arrays]
         self.rows = [None if a is None else xp.empty((rows, *a.shape[1:]), dtype=a.dtype) for a in sources]
         arguments = gather_arguments(sources, self.rows, order, self.start, rows)

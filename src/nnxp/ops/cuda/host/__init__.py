@@ -183,7 +183,12 @@ class HostMachine:
     xp = np
 
     def __init__(
-        self, *, threads: int = 64, precision: Precision = "float32", source: str | None = None, flags: Sequence[str] = ()
+        self,
+        *,
+        threads: int = 64,
+        precision: Precision = "float32",
+        source: str | None = None,
+        flags: Sequence[str] = (),
     ):
         self.threads, self.precision = threads, precision
         self.counts: Counter[str] = Counter()
