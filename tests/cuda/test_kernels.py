@@ -712,9 +712,48 @@ def test_a_kernel_does_what_the_reference_does(case, dtype):
         assert machine.launched == set(case.kernels)
 
 
+IN_SHORT = {
+    "activation": "mish of x + b, with z",
+    "activation_backward": "gelu_backward",
+    "bias_activation_backward": "column sums of tanh, with dx",
+    "softmax": "log_softmax",
+    "softmax_backward": "softmax_backward",
+    "softmax_crossentropy": "softmax_crossentropy of shares: p, loss, dz, matches",
+    "class_matches": "categorical_matches of shares",
+    "element_matches": "binary_matches at 0.15",
+    "sigmoid_crossentropy": "sigmoid_crossentropy: p, loss, dz, matches, 0.5",
+    "squared_error": "squared_error: loss, dp",
+    "sum_of_powers": "l2",
+    "penalty_backward": "l1_backward",
+    "clip_norm": "clip_norm at 0.5",
+    "add": "add",
+    "gather": "take_rows of f8",
+    "decay_weights": "decay_weights",
+    **{name: f"{name} with decay" for name in UPDATES},
+}
+"""A case of each kernel, that of the most results."""
+
+
+@dtypes
+@pytest.mark.parametrize("name", IN_SHORT)
+def test_in_short(name, dtype):
+    """Each kernel once: under a sanitizer there is no time for more."""
+    case, machine = CASES[IN_SHORT[name]], Watched(threads=64)
+    for size, shape in ((33, (5, 40)), (201, (67, 3))):
+        check(case, machine, dtype, (size,) if len(case.shapes[0]) == 1 else shape, 2048)
+    assert name in machine.launched
+
+
+def test_in_short_draws_and_rows():
+    check_mask(HostMachine(), Rng(1).stream(3).skip(3), 1009)
+    check_rows(HostMachine(), ("f4", "i8", "f8"), 31, 1)
+
+
 def test_every_kernel_has_a_case():
     here = {"dropout", "publish"}  # tested below
-    assert {name for case in CASES.values() for name in case.kernels} | here == set(signatures(SOURCE.read_text()))
+    everything = set(signatures(SOURCE.read_text()))
+    assert {name for case in CASES.values() for name in case.kernels} | here == everything
+    assert IN_SHORT.keys() | here == everything
 
 
 def test_activations_are_numbered_as_in_the_source():
