@@ -479,7 +479,7 @@ class TestArguments:
 
     def test_a_missing_backend(self):
         with pytest.raises(BackendError, match="has no kernels 'cuda' here"):
-            compared("classes", "numpy", "numpy/cuda")
+            compared("classes", "numpy", "array_api_strict/cuda")
 
     def test_two_data_types(self):
         pair = [nnxp.get_backend("numpy", dtype=dtype) for dtype in ("float32", "float64")]

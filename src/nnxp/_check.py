@@ -12,6 +12,7 @@ __all__ = [
     "choice",
     "dtype_name",
     "finite",
+    "first_lines",
     "flag",
     "fraction",
     "instance",
@@ -42,6 +43,13 @@ def shape(x: Array) -> Shape:
 def one_line(text: object) -> str:
     """The first line of a foreign error, for use inside one of ours."""
     return (str(text).strip().splitlines() or ["no reason given"])[0]
+
+
+def first_lines(text: object, count: int = 6) -> str:
+    """The first lines of a foreign log, indented, for use below a sentence of ours."""
+    lines = [line for line in str(text).strip().splitlines() if line.strip()] or ["no reason given"]
+    more = [f"… and {len(lines) - count} lines more"] if len(lines) > count else []
+    return "\n".join(f"    {line}" for line in [*lines[:count], *more])
 
 
 def positive_int(owner: str, name: str, value: Any) -> int:

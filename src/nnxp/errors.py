@@ -19,8 +19,11 @@ __all__ = [
     "NnxpError",
     "NotBuiltError",
     "OrderError",
+    "OutOfMemoryError",
+    "PerformanceWarning",
     "ShapeError",
     "TrainingError",
+    "TransferWarning",
 ]
 
 
@@ -64,6 +67,17 @@ class TrainingError(NnxpError, ArithmeticError):
     """Training diverged; the model was put back to its last finished epoch."""
 
 
+class OutOfMemoryError(NnxpError, MemoryError):
+    """Memory ran out, on the device or on the host; the message says what was needed, what is free, and what fits.
+
+    ``batch_size`` is a number of samples that should fit, where one can be told, else None.
+    """
+
+    def __init__(self, message: str, *, batch_size: int | None = None) -> None:
+        super().__init__(message)
+        self.batch_size = batch_size
+
+
 class GradientError(NnxpError, AssertionError):
     """A backward is not the derivative of its forward."""
 
@@ -90,3 +104,10 @@ class PerformanceWarning(UserWarning):
 
 class ConversionWarning(UserWarning):
     """Data was converted on its way in, at a cost that the caller can avoid."""
+
+
+class TransferWarning(UserWarning):
+    """Arrays were moved to the device that the model is on; it is said once a model.
+
+    It is no `ConversionWarning`: one transfer of a whole data set is as it should be, and is silenced for that reason.
+    """

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import nnxp
-from nnxp.backend import Backend, backend_of, namespace_of
-from nnxp.errors import BackendError, ConfigurationError
+from nnxp.backend import Backend, _registry, backend_of, namespace_of
+from nnxp.errors import BackendError, ConfigurationError, PerformanceWarning
 
 
 def dtype_name(dtype: object) -> str:
@@ -123,7 +123,7 @@ class TestGetBackend:
             (["numpy"], {"seed": True}, ConfigurationError, "seed must be a whole number of at least 0, got True"),
             (["numpy"], {"seed": 2**64}, ConfigurationError, r"seed must be below 2\*\*64"),
             (["numpy"], {"kernels": "fast"}, ConfigurationError, "kernels must be one of 'auto', 'reference'"),
-            (["numpy"], {"kernels": "cuda"}, BackendError, "Backend 'numpy' has no kernels 'cuda' here; it has: ref"),
+            (["array_api_strict"], {"kernels": "cuda"}, BackendError, "has no kernels 'cuda' here; it has: reference"),
             (["array_api_strict"], {"kernels": "numpy"}, BackendError, "it has: reference"),
         ],
         ids=str,
@@ -228,7 +228,78 @@ class TestAvailableBackends:
 
     def test_auto_is_cupy_with_a_gpu(self, monkeypatch):
         fake_cupy(monkeypatch, array_api_compat.numpy, gpu=True)
-        assert nnxp.get_backend("auto").name == "cupy"
+        fake_machine(monkeypatch, kernel=lambda name, dtype: None)
+        backend = nnxp.get_backend("auto")
+        assert (backend.name, backend.kernels, backend.adapter.apart) == ("cupy", "cuda", True)
+
+
+LOG = "\n".join(f"kernels.cuh({line}): error: expected a ';'" for line in range(1, 21))
+
+
+def fake_machine(monkeypatch: pytest.MonkeyPatch, kernel: object) -> None:
+    """A GPU whose arrays are NumPy's, and which gives kernels in this way."""
+    device = ModuleType("nnxp.ops.cuda.device")
+    device.CudaMachine = lambda device, precision: SimpleNamespace(kernel=kernel, xp=np, threads=32, counts={})
+    monkeypatch.setitem(sys.modules, "nnxp.ops.cuda.device", device)
+    registry = importlib.import_module("nnxp.backend._registry")
+    registry._warn_once.cache_clear()
+
+
+class TestKernelsThatDoNotCompile:
+    """The reference takes their place: said once, aloud, and with the compiler's own words."""
+
+    @pytest.fixture(autouse=True)
+    def _broken(self, monkeypatch):
+        def kernel(name: str, dtype: str) -> None:
+            raise BackendError(f"the CUDA kernels do not compile for {dtype}: {LOG}")
+
+        fake_cupy(monkeypatch, array_api_compat.numpy, gpu=True)
+        fake_machine(monkeypatch, kernel)
+
+    def test_it_is_said_once_and_training_goes_on(self):
+        with pytest.warns(PerformanceWarning) as caught:
+            backend = nnxp.get_backend("cupy")
+        assert (backend.kernels, backend.ops.honours) == ("reference", frozenset())
+        assert [warning.filename for warning in caught] == [__file__]
+        nnxp.get_backend("cupy")  # warnings are errors here
+
+        first, *lines, last = str(caught[0].message).splitlines()
+        assert first == (
+            "The CUDA kernels cannot be used on cpu. The reference takes their place: the results are the same, the "
+            "speed is not."
+        )
+        assert lines[0] == "    the CUDA kernels do not compile for float32: kernels.cuh(1): error: expected a ';'"
+        assert lines[1:] == [
+            *(f"    kernels.cuh({line}): error: expected a ';'" for line in range(2, 7)),
+            "    … and 14 lines more",
+        ]
+        assert last == (
+            "`nnxp doctor` tries each part of CUDA by itself, and names the line to type. With kernels='reference' "
+            "this is not said."
+        )
+
+        network = [nnxp.layers.Dense(3, input_size=2)]
+        loss, optimizer = nnxp.losses.MeanSquaredError(), nnxp.optimizers.SGD(0.1)
+        model = nnxp.Model(network, loss=loss, optimizer=optimizer, backend=backend)
+        model.fit(np.ones((4, 2), "float32"), np.ones((4, 3), "float32"), progress="off")
+
+    def test_who_asks_for_them_is_told(self):
+        with pytest.raises(
+            BackendError, match=r"^The CUDA kernels cannot be used on cpu:\n    the CUDA .*\n"
+        ) as caught:
+            nnxp.get_backend("cupy", kernels="cuda")
+        assert str(caught.value).count("\n") == 8
+
+    def test_who_does_not_want_them_is_not(self):
+        assert nnxp.get_backend("cupy", kernels="reference").kernels == "reference"
+
+    def test_whatever_is_raised(self, monkeypatch):
+        def kernel(name: str, dtype: str) -> None:
+            raise OSError("libnvrtc.so.13: cannot open shared object file")
+
+        fake_machine(monkeypatch, kernel)
+        with pytest.warns(PerformanceWarning, match=r"\n    OSError: libnvrtc\.so\.13: cannot open"):
+            assert nnxp.get_backend("cupy").kernels == "reference"
 
 
 def foreign(name: str) -> object:
@@ -436,3 +507,28 @@ def test_what_is_imported_on_demand_stays_out(code, names):
     code += f"; import sys; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+
+
+class _OnDevice(np.ndarray):
+    """NumPy's array that says where it lies as CuPy's does."""
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
+
+
+def test_scalars_of_few_arrays_are_read_at_once(monkeypatch):
+    chunk = np.arange(12.0, dtype=np.float32).reshape(4, 3).view(_OnDevice)
+    large = np.arange(5000.0).view(_OnDevice)
+    alone = np.array(7).view(_OnDevice)
+    homes = []
+
+    def to_host(array):
+        homes.append(array)
+        return np.asarray(array)
+
+    monkeypatch.setattr(_registry, "to_host", to_host)
+    pieces = (chunk[2, 1, ...], alone, large[9, ...], chunk[0, 2, ...])
+    assert _registry._read_wholes(np, pieces) == [7.0, 7.0, 9.0, 2.0]
+    assert [home.size for home in homes] == [12 + 1 + 1]
+    assert _registry._read_wholes(np, []) == []

@@ -22,7 +22,7 @@ from nnxp.errors import BackendError
 from nnxp.ops import Kernel, Number, reference
 from nnxp.ops.cuda.agenda import Agenda
 from nnxp.ops.cuda.host import HostMachine, compiler
-from nnxp.ops.cuda.kernels import ACTIVATIONS, gather_arguments, kernels
+from nnxp.ops.cuda.kernels import ACTIVATIONS, column_sums, gather_arguments, kernels
 from nnxp.ops.cuda.launch import SOURCE, Launch, Link, blocks_for, signatures
 
 try:
@@ -307,8 +307,7 @@ def summed(name: str, kept: bool) -> Case:
             "kind": ACTIVATIONS.index(name), "dy": dy, "kept": None if name == "identity" else own,
             "rows": dy.shape[0], "columns": dy.shape[1], "a": NUMBERS.get(name, (0.0,))[0], "dx": dx, "db": db,
         }  # fmt: skip
-        blocks = max(1, -(-dy.shape[1] // 32))
-        return Launch(machine, "bias_activation_backward", dy.dtype, arguments, blocks=blocks, result=out)
+        return column_sums(machine, arguments, out)
 
     def expected(dy: np.ndarray, own: np.ndarray) -> Any:
         dx = backward(name, dy, own)

@@ -1,8 +1,10 @@
-"""Steps of CUDA kernels, run by the kernels compiled for the host: graphs, launches, numbers ahead, batches."""
+"""Steps of CUDA kernels, compiled for the host and, where there is one, on a GPU: graphs, numbers, batches."""
 
+import os
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from nnxp.errors import BackendError, PerformanceWarning
 from nnxp.ops.cuda.agenda import ROWS
 from nnxp.ops.cuda.launch import Launch, Multiplication
 from nnxp.ops.cuda.step import Step
-from nnxp.training.engine import TRAIN
+from nnxp.training.engine import TRAIN, Engine
 
 X = np.random.default_rng(1).standard_normal((150, 6)).astype(np.float32)
 X[:2] = 0  # where every ReLU of the first layer stands at its kink, as in the spiral
@@ -24,17 +26,23 @@ QUESTIONS = (X[:, :2] > 0).astype(np.float32)
 REALS = np.sin(X[:, :2])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiler() -> None:
-    """Skips where the kernels cannot be compiled for the host."""
-    try:
-        nnxp.get_backend("numpy", kernels="cuda")
-    except BackendError as error:
-        pytest.skip(str(error))
+Make = Callable[..., Backend]
 
 
-def cuda(**options: Any) -> Backend:
-    return nnxp.get_backend("numpy", kernels="cuda", **options)
+@pytest.fixture(params=["numpy", "cupy"])
+def cuda(request: pytest.FixtureRequest) -> Make:
+    """A function that makes a backend with CUDA kernels: compiled for the host, or for a GPU, where there is one."""
+
+    def make(**options: Any) -> Backend:
+        try:
+            return nnxp.get_backend(request.param, kernels="cuda", **options)
+        except BackendError as error:
+            if request.param == "cupy" and os.environ.get("NNXP_REQUIRE_GPU") == "1":
+                raise
+            pytest.skip(str(error))
+
+    make()
+    return make
 
 
 def counts(backend: Backend) -> Counter[str]:
@@ -97,7 +105,7 @@ def fitted(make: Callable[[Backend], nnxp.Model], y: np.ndarray, backend: Backen
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_a_graph_gives_the_bits_of_single_launches(name: str, dtype: str) -> None:
+def test_a_graph_gives_the_bits_of_single_launches(cuda: Make, name: str, dtype: str) -> None:
     make, y = PROBLEMS[name]
     alone, captured = (fitted(make, y, cuda(dtype=dtype), graph=graph) for graph in (False, True))
     assert (counts(captured.backend)["graph"] > 10) is (name != "without a kernel")
@@ -111,7 +119,7 @@ def test_a_graph_gives_the_bits_of_single_launches(name: str, dtype: str) -> Non
 @pytest.mark.parametrize(
     "options", [{}, {"batch_size": None}, {"shuffle": False}], ids=["shuffled", "whole", "ordered"]
 )
-def test_training_is_that_of_the_reference(name: str, options: dict[str, Any]) -> None:
+def test_training_is_that_of_the_reference(cuda: Make, name: str, options: dict[str, Any]) -> None:
     make, y = PROBLEMS[name]
     reference = nnxp.get_backend("numpy", kernels="reference", dtype="float64")
     expected, found = fitted(make, y, reference, **options), fitted(make, y, cuda(dtype="float64"), **options)
@@ -145,7 +153,7 @@ BUDGET = [
 """What a training step of W2 launches, at most and in this order; as a graph, one launch."""
 
 
-def test_a_step_of_w2_keeps_to_its_budget() -> None:
+def test_a_step_of_w2_keeps_to_its_budget(cuda: Make) -> None:
     model, rng = wide(cuda()), np.random.default_rng(0)
     x, y = rng.standard_normal((128 * 40, 784)).astype(np.float32), rng.integers(0, 10, 128 * 40)
     model.fit(x, y, epochs=1, batch_size=128, progress="off", graph=False)
@@ -162,7 +170,7 @@ def test_a_step_of_w2_keeps_to_its_budget() -> None:
     assert launched["upload"] == 3, "numbers are uploaded once in 64 steps, and where an epoch begins anew"
 
 
-def test_the_budget_names_what_a_step_launches() -> None:
+def test_the_budget_names_what_a_step_launches(cuda: Make) -> None:
     model, rng = wide(cuda()), np.random.default_rng(0)
     x, y = rng.standard_normal((256, 784)).astype(np.float32), rng.integers(0, 10, 256)
     seen: list[Step] = []
@@ -192,7 +200,40 @@ def _name(link: Any) -> str:
     return link.kernel if isinstance(link, Launch) else "product" if isinstance(link, Multiplication) else "?"
 
 
-def test_steps_of_ones_own_batches_are_one_launch_too() -> None:
+def test_training_waits_for_the_device_a_few_times_an_epoch(cuda: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for the losses, once for the accuracy, and once to see that the parameters are finite numbers."""
+    waits: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            waits[name] += 1
+            return function(*arguments)
+
+        return call
+
+    backend = cuda()
+    adapter = replace(
+        backend.adapter,
+        read=counted("read", backend.adapter.read),
+        synchronize=counted("synchronize", backend.adapter.synchronize),
+    )
+    model = classifier(replace(backend, adapter=adapter))
+    model.fit(X, CLASSES, epochs=1, batch_size=16, progress="off")
+    monkeypatch.setattr("nnxp.backend._backend.to_host", counted("to host", nnxp.backend._backend.to_host))
+    monkeypatch.setattr(Engine, "all_finite", counted("finite", Engine.all_finite))
+    waits.clear()
+    before = Counter(waits)
+    model.fit(X, CLASSES, epochs=5, batch_size=16, progress="off")
+    at_the_door = Counter({name: count for name, count in (waits - before).items() if name == "to host"})
+    assert waits - at_the_door == Counter({"read": 2 * 5, "finite": 5})
+    assert at_the_door["to host"] <= 5 + 5, "data come in once, and each epoch's order"
+    waits.clear()
+    for _ in range(10):
+        model.train_step(X, CLASSES)
+    assert not waits - Counter({"to host": 20}), "only host arrays that come in"
+
+
+def test_steps_of_ones_own_batches_are_one_launch_too(cuda: Make) -> None:
     model = classifier(cuda())
     model.build((6,))
     for _ in range(10):
@@ -223,14 +264,14 @@ def _nothing(model: nnxp.Model, step: int) -> None:
 
 
 @pytest.mark.parametrize("change", [_nothing, _halves])
-def test_numbers_of_later_steps_are_those_of_their_step(change: Callable[[nnxp.Model, int], None]) -> None:
+def test_numbers_of_later_steps_are_those_of_their_step(cuda: Make, change: Callable[[nnxp.Model, int], None]) -> None:
     optimizer = optimizers.Adam(schedules.CosineDecay(0.02, 100))
     reference = nnxp.get_backend("numpy", kernels="reference", dtype="float64")
     expected = losses_of(reference, optimizer, change, 2 * ROWS + 9)
     np.testing.assert_allclose(losses_of(cuda(dtype="float64"), optimizer, change, 2 * ROWS + 9), expected, rtol=1e-10)
 
 
-def test_a_rate_that_cannot_be_foreseen_is_asked_in_time() -> None:
+def test_a_rate_that_cannot_be_foreseen_is_asked_in_time(cuda: Make) -> None:
     def rate(step: int) -> float:
         if step >= limit:
             raise RuntimeError("not so far")
@@ -247,7 +288,7 @@ def test_a_rate_that_cannot_be_foreseen_is_asked_in_time() -> None:
         model.train_step(X, CLASSES)
 
 
-def test_a_rate_that_is_no_function_of_the_step_is_read_each_time() -> None:
+def test_a_rate_that_is_no_function_of_the_step_is_read_each_time(cuda: Make) -> None:
     given: list[float] = []
 
     def rate(step: int) -> float:
@@ -266,7 +307,7 @@ def test_a_rate_that_is_no_function_of_the_step_is_read_each_time() -> None:
         assert moved == pytest.approx(given[asked] * 4 * before, rel=1e-4)
 
 
-def test_a_step_that_was_broken_off_leaves_no_trace_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_was_broken_off_leaves_no_trace_in_the_next(cuda: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     models = [classifier(cuda(dtype="float64"), optimizers.Adam(schedules.CosineDecay(0.02, 50))) for _ in range(2)]
     for model in models:
         model.build((6,))
@@ -290,7 +331,7 @@ def _interrupt() -> None:
 # -- batches
 
 
-def test_each_batch_is_read_wherever_it_lies() -> None:
+def test_each_batch_is_read_wherever_it_lies(cuda: Make) -> None:
     rng = np.random.default_rng(3)
     batches = [(rng.standard_normal((20, 6)).astype(np.float32), rng.integers(0, 3, 20)) for _ in range(12)]
     found = []
@@ -302,8 +343,9 @@ def test_each_batch_is_read_wherever_it_lies() -> None:
     assert len(set(found[0])) == len(batches)
 
 
-def test_a_batch_that_was_changed_in_place_is_read_anew() -> None:
-    model, x = classifier(cuda()), X.copy()
+def test_a_batch_that_was_changed_in_place_is_read_anew(cuda: Make) -> None:
+    model = classifier(cuda())
+    x = model.backend.asarray(X.copy())
     model.build((6,))
     for _ in range(4):
         model.train_step(x, CLASSES)
@@ -312,15 +354,16 @@ def test_a_batch_that_was_changed_in_place_is_read_anew() -> None:
     assert float(model.train_step(x, CLASSES)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_fit_lets_go_of_its_data() -> None:
-    model, x = classifier(cuda()), X.copy()
+def test_a_fit_lets_go_of_its_data(cuda: Make) -> None:
+    model = classifier(cuda())
+    x = model.backend.asarray(X.copy())
     model.fit(x, CLASSES, epochs=2, batch_size=32, progress="off")
     gone = weakref.ref(x)
     del x
     assert gone() is None
 
 
-def test_samples_count_by_their_weights() -> None:
+def test_samples_count_by_their_weights(cuda: Make) -> None:
     weights = np.linspace(0.1, 2, 150).astype(np.float32)
     found = []
     for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
@@ -332,7 +375,7 @@ def test_samples_count_by_their_weights() -> None:
 # -- metrics
 
 
-def test_metrics_counted_within_the_step_are_those_of_the_predictions() -> None:
+def test_metrics_counted_within_the_step_are_those_of_the_predictions(cuda: Make) -> None:
     several = ["accuracy", metrics.TopKAccuracy(2), metrics.MeanAbsoluteError()]
     y = np.eye(3, dtype=np.float32)[CLASSES]
     found = []
@@ -349,7 +392,7 @@ def test_metrics_counted_within_the_step_are_those_of_the_predictions() -> None:
 # -- what cannot be captured
 
 
-def test_a_capture_that_fails_is_said_once_and_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_capture_that_fails_is_said_once_and_training_goes_on(cuda: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = cuda()
 
     def refuse(runs: Any) -> Any:
@@ -381,7 +424,7 @@ class _Half(layers.Layer):
 
 
 @pytest.mark.parametrize("layer", [_Half, layers.BatchNorm])
-def test_a_network_with_an_op_without_kernel_runs_one_by_one(layer: Callable[[], layers.Layer]) -> None:
+def test_a_network_with_an_op_without_kernel_runs_one_by_one(cuda: Make, layer: Callable[[], layers.Layer]) -> None:
     found = []
     for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
         network = [layers.Dense(8), layer(), layers.ReLU(), layers.Dense(3), layers.Softmax()]
@@ -397,7 +440,7 @@ def test_a_network_with_an_op_without_kernel_runs_one_by_one(layer: Callable[[],
 # -- memory
 
 
-def test_nothing_is_read_that_the_step_did_not_write() -> None:
+def test_nothing_is_read_that_the_step_did_not_write(cuda: Make) -> None:
     """The workspace, and the gradients, are poisoned before each step."""
     clean, poisoned = (classifier(cuda(), drop=0.2, rate=0.01) for _ in range(2))
     for model in (clean, poisoned):
@@ -412,7 +455,7 @@ def test_nothing_is_read_that_the_step_did_not_write() -> None:
             array[...] = np.nan
 
 
-def test_a_model_moves_there_and_back() -> None:
+def test_a_model_moves_there_and_back(cuda: Make) -> None:
     x, y = data.spiral(30, 3)
     model = classifier(nnxp.get_backend("numpy"))
     other = classifier(nnxp.get_backend("numpy"))

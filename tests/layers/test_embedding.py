@@ -8,7 +8,15 @@ import pytest
 
 import nnxp
 from nnxp.data import Scaling
-from nnxp.errors import ConfigurationError, DataError, DtypeError, NnxpError, NotBuiltError, ShapeError
+from nnxp.errors import (
+    ConfigurationError,
+    ConversionWarning,
+    DataError,
+    DtypeError,
+    NnxpError,
+    NotBuiltError,
+    ShapeError,
+)
 from nnxp.initializers import Constant, Normal
 from nnxp.layers import Dense, Embedding, Flatten, Layer, LayerNorm, Linear, Sequential, Softmax, Tanh
 from nnxp.layers._base import join
@@ -51,7 +59,7 @@ def test_integers_of_every_type(dtype, backend):
     model = table(backend)
     model.load_state_dict({"0.weights": TABLE})
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ConversionWarning)
         for x in (X.astype(dtype), X.astype(dtype)[:, ::-1]):
             found = model.predict(x)
             assert (type(found), found.dtype) == (np.ndarray, np.float32)

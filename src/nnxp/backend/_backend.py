@@ -8,6 +8,7 @@ from typing import Any
 from nnxp._check import dtype_name
 from nnxp._types import Array, Device, Dtype, Namespace, Op
 from nnxp.backend._arrays import namespace_of, to_host
+from nnxp.backend._memory import Shortage, host_memory, shortage
 from nnxp.backend._rng import Rng
 from nnxp.errors import DtypeError
 from nnxp.ops import Call, Ops
@@ -36,6 +37,12 @@ class Adapter:
     piece: int | None = None
     """Elements that elementwise work takes at a time, so that they stay in cache from one op to the next; None where
     the calls themselves would cost more."""
+    apart: bool = False
+    """Whether the device has a memory of its own, to which host arrays must travel."""
+    memory: Callable[[Device], tuple[int, int] | None] = host_memory
+    """``memory(device)``: its free bytes and all that it has; None where nobody knows."""
+    shortage: Callable[[BaseException], Shortage | None] = shortage
+    """``shortage(error)``: what an error says of memory that ran out; None for any other error."""
 
 
 @dataclass(frozen=True)

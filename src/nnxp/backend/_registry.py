@@ -1,6 +1,11 @@
-"""The backends by name. This is the only place that knows a library's name, or what a library does in its own way."""
+"""The backends by name.
+
+This is the only place that knows a library's name, or what a library does in its own way; of memory, that is `_memory`.
+"""
 
 import importlib
+import itertools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from nnxp._check import choice, dtype_name, one_line
+from nnxp._check import choice, dtype_name, first_lines, one_line
 from nnxp._types import Array, Device, Namespace
 from nnxp.backend._arrays import namespace_of, to_host
 from nnxp.backend._backend import Adapter, Backend
+from nnxp.backend._memory import cupy_memory, host_memory, jax_memory, torch_memory
 from nnxp.backend._rng import Rng
 from nnxp.errors import BackendError, PerformanceWarning
 from nnxp.ops import Ops
@@ -25,6 +31,7 @@ _DTYPES = ("float32", "float64")
 _KERNELS = ("auto", "reference", "numpy", "numba", "cuda")
 _PRECISIONS = ("float32", "tf32", "bf16")
 _READY = "ready"
+_DOCTOR = "`nnxp doctor` tries each part of CUDA by itself, and names the line to type."
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,8 @@ def get_backend(
         kernels, ops = _with_cuda(ops, name, dtype_name(dtype), device, precision, asked)
     elif kernels != "reference":
         ops = _with_kernels(ops, kernels)
+    if dtype_name(dtype) != "float32" and precision != "float32":
+        raise BackendError(f"precision {precision!r} rounds float32 numbers, got dtype {dtype_name(dtype)!r}.")
     if kernels != "cuda" and precision != "float32":
         raise BackendError(
             f"Backend {name!r} with kernels {kernels!r} multiplies float32 as it is; precision {precision!r} needs "
@@ -259,9 +268,13 @@ def _with_cuda(ops: Ops, name: str, dtype: str, device: Device, precision: str, 
             machine.kernel("add", dtype)  # which compiles all
         return "cuda", importlib.import_module("nnxp.ops.cuda").table(ops, machine)
     except Exception as error:  # compilers and drivers raise what they like
+        log = first_lines(error if isinstance(error, BackendError) else f"{type(error).__name__}: {error}")
         if asked == "cuda":
-            raise error if isinstance(error, BackendError) else BackendError(f"No CUDA kernels: {error}") from error
-        _warn_once(f"The CUDA kernels cannot be used, and the reference takes their place, slowly: {error}")
+            raise BackendError(f"The CUDA kernels cannot be used on {device}:\n{log}\n{_DOCTOR}") from error
+        _warn_once(
+            f"The CUDA kernels cannot be used on {device}. The reference takes their place: the results are the same, "
+            f"the speed is not.\n{log}\n{_DOCTOR} With kernels='reference' this is not said."
+        )
         return "reference", ops
 
 
@@ -285,11 +298,21 @@ def _adapter(xp: Namespace, name: str, device: Device | None) -> Adapter:
     return Adapter(
         from_host=_from_host,
         zeros=_zeros,
-        read=partial(_read_stacked, xp),
+        read=partial(_read_wholes if name == "cupy" else _read_stacked, xp),
         quiet=_numpy_quiet,  # the strict namespace computes with NumPy; to the others it does nothing
         synchronize=_cupy_synchronize if name == "cupy" else _torch_synchronize if name == "torch" else _nothing,
         writable=_writes_through(xp, device),
+        apart=_apart(xp, name, device),
+        memory={"cupy": cupy_memory, "torch": torch_memory, "jax": jax_memory}.get(name, host_memory),
     )
+
+
+def _apart(xp: Namespace, name: str, device: Device | None) -> bool:
+    """Whether the device has a memory of its own."""
+    if name not in ("torch", "jax"):
+        return name == "cupy"
+    device = xp.zeros(1).device if device is None else device
+    return "cpu" not in (getattr(device, "type", ""), getattr(device, "platform", ""))
 
 
 def _writes_through(xp: Namespace, device: Device | None) -> bool:
@@ -335,6 +358,26 @@ def _floats(scalars: Sequence[Array]) -> list[float]:
 
 def _read_stacked(xp: Namespace, scalars: Sequence[Array]) -> list[float]:
     return [float(value) for value in to_host(xp.stack(list(scalars)))] if scalars else []
+
+
+def _read_wholes(xp: Namespace, scalars: Sequence[Array]) -> list[float]:
+    """Scalars that are elements of few small arrays, as the losses of many steps are: the arrays come home at once."""
+    wholes: dict[int, Array] = {}
+    places: list[tuple[int, int]] = []  # of which whole, which element
+    for a in scalars:
+        whole = a if a.base is None or a.base.size > _SMALL else a.base
+        wholes.setdefault(id(whole), whole)
+        places.append((id(whole), (a.data.ptr - whole.data.ptr) // a.dtype.itemsize))
+    if not wholes:
+        return []
+    host = to_host(xp.concat([xp.reshape(whole, (-1,)) for whole in wholes.values()]))
+    sizes = [math.prod(whole.shape) for whole in wholes.values()]
+    starts = dict(zip(wholes, itertools.accumulate(sizes, initial=0), strict=False))
+    return [float(host[starts[whole] + element]) for whole, element in places]
+
+
+_SMALL = 4096
+"""Elements of an array that is brought home for the sake of some of them."""
 
 
 def _numpy_quiet() -> AbstractContextManager[Any]:

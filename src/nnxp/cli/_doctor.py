@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnxp import __version__, available_backends, get_backend
+from nnxp.cli import _cuda
 from nnxp.layers import Dense, Softmax, Tanh
 from nnxp.losses import CategoricalCrossentropy
 from nnxp.optimizers import Adam
@@ -33,6 +34,7 @@ def examine() -> dict[str, Any]:
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "environment": {name: os.environ[name] for name in _PINS if name in os.environ},
         "backends": {name: _try(name, state) for name, state in available_backends().items()},
+        "cuda": _cuda.examine(),
         "extras": {extra: _extra(extra, module) for extra, module in _EXTRAS.items()},
     }
 
@@ -43,11 +45,16 @@ def print_report(findings: dict[str, Any]) -> None:
     print(f"NumPy {findings['numpy']} with {findings['blas']}")
     for name, value in findings["environment"].items():
         print(f"  {name}={value} is set: it changes the speed and the last digits of matrix products")
-    for heading in ("backends", "extras"):
-        print(f"{heading}:")
-        width = max(map(len, findings[heading]))
-        for name, state in findings[heading].items():
-            print(f"  {name:<{width}}  {state}")
+    _print_states("backends", findings["backends"])
+    _cuda.print_section(findings["cuda"])
+    _print_states("extras", findings["extras"])
+
+
+def _print_states(heading: str, states: dict[str, str]) -> None:
+    print(f"{heading}:")
+    width = max(map(len, states))
+    for name, state in states.items():
+        print(f"  {name:<{width}}  {state}")
 
 
 def _extra(extra: str, module: str) -> str:

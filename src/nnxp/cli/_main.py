@@ -129,8 +129,11 @@ def _data_options(parser: argparse.ArgumentParser, source: str) -> None:
 
 def _backend_options(parser: argparse.ArgumentParser) -> None:
     default = os.environ.get("NNXP_BACKEND", "numpy")
-    parser.add_argument("--backend", default=default, help="numpy, cupy, torch, jax, auto, … (default: %(default)s)")
+    names = "numpy, cupy, torch, jax, auto, …, or NAME/KERNELS such as numpy/numba (default: %(default)s)"
+    parser.add_argument("--backend", default=default, help=names)
     parser.add_argument("--dtype", choices=("float32", "float64"), help="default: float32, or the saved model's")
+    precision = "how CUDA products multiply float32 numbers (default: as they are)"
+    parser.add_argument("--precision", choices=("float32", "tf32", "bf16"), default="float32", help=precision)
 
 
 def _positive(text: str) -> int:
@@ -143,7 +146,7 @@ def _positive(text: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
-    backend = get_backend(options.backend, dtype=options.dtype or "float32", seed=options.seed)
+    backend = _backend(options, options.seed)
     _check_outputs(options)
     recipe = _recipe(options)
     epochs, batch_size = options.epochs or recipe.epochs, options.batch_size or recipe.batch_size
@@ -151,7 +154,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     counts = ", ".join(f"{len(part.y):,} {name}" for name, part in recipe.splits._asdict().items())
     print(f"{recipe.name}: {recipe.task}")
     print(", ".join(str(layer).removesuffix("()") for layer in recipe.layers))
-    print(f"{counts} samples; {backend.name}, {options.dtype or 'float32'}, seed {options.seed}")
+    print(f"{counts} samples; {_where(backend, options)}, seed {options.seed}")
     start = time.perf_counter()
     try:
         _fit(model, recipe, epochs, batch_size, options.progress)
@@ -163,6 +166,19 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     _write(model, recipe, options)
     outputs = {"saved": options.save, "plot": options.plot}
     return {"data": recipe.name, "backend": backend.name, "epochs": epochs, "seconds": seconds, "test": test} | outputs
+
+
+def _backend(options: argparse.Namespace, seed: int = 0) -> Backend:
+    name, _, kernels = options.backend.partition("/")
+    choices = {"kernels": kernels or "auto", "precision": options.precision}
+    return get_backend(name, dtype=options.dtype or "float32", seed=seed, **choices)
+
+
+def _where(backend: Backend, options: argparse.Namespace) -> str:
+    """What the model trains on, as far as it was asked for."""
+    kernels = f"/{backend.kernels}" if "/" in options.backend else ""
+    precision = "" if backend.precision == "float32" else f" with {backend.precision} products"
+    return f"{backend.name}{kernels}, {options.dtype or 'float32'}{precision}"
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
@@ -259,10 +275,8 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def _load(options: argparse.Namespace) -> Model:
-    backend: str | Backend = options.backend
-    if options.dtype:
-        backend = get_backend(options.backend, dtype=options.dtype)
-    return load(options.model, backend=backend)
+    saved = options.dtype is None and options.precision == "float32" and "/" not in options.backend
+    return load(options.model, backend=options.backend if saved else _backend(options))  # a name keeps the saved dtype
 
 
 def _test_data(options: argparse.Namespace, model: Model) -> tuple[Array, Array]:

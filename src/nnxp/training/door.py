@@ -12,10 +12,10 @@ from nnxp._types import Array
 from nnxp._values import first_bad, numbers
 from nnxp.backend import Backend, backend_of, namespace_of
 from nnxp.data import Scaling
-from nnxp.errors import ConfigurationError, ConversionWarning, DataError, DtypeError, ShapeError
+from nnxp.errors import ConfigurationError, ConversionWarning, DataError, DtypeError, ShapeError, TransferWarning
 from nnxp.layers import Layer
 
-__all__ = ["Door", "check_values", "convert_features"]
+__all__ = ["Door", "check_values", "convert_features", "warn_of_transfer"]
 
 
 class Door:
@@ -115,6 +115,21 @@ def _check_indices(x: Array, owner: Layer, limit: int, backend: Backend) -> None
             f"{owner} expected indices in 0..{limit - 1}, got {value} at x{place}; number them from 0, or give it more "
             "rows."
         )
+
+
+def warn_of_transfer(name: str, a: Any, backend: Backend) -> bool:
+    """Say that an array has to travel to the model's device, and whether it was said; a list or a number may travel."""
+    xp = namespace_of(a)
+    if xp is None or not backend.adapter.apart or backend.owns(a):
+        return False
+    whence = "on the host" if xp is np else f"on {a.device}"
+    warnings.warn(
+        f"{name} is {whence}, and the model on {backend.device}: it is moved there, and so is all that follows, each "
+        f"time it is handed over. Better move once what is used again: {name} = model.backend.asarray({name}).",
+        TransferWarning,
+        stacklevel=_levels_to_caller(),
+    )
+    return True
 
 
 def _levels_to_caller() -> int:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ from nnxp.ops import Call
 from nnxp.ops.record import run
 from nnxp.optimizers import GradientOptimizer, Optimizer
 from nnxp.parameters import Buffer, Layout, Segment
+from nnxp.training.memory import Need
 from nnxp.training.parts import Data, add_results, part_of, parts_of
 from nnxp.training.plan import Plan
 from nnxp.training.program import Mode, Network, write
@@ -97,6 +99,7 @@ class Engine:
         )
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         self._modes: dict[tuple[Mode, Counts], Mode] = {}
+        self._need: Need | None = None
         self.use(optimizer)
         self.parameters.write(_flat(values))
         self.statistics.write(_flat(remembered))
@@ -119,6 +122,7 @@ class Engine:
     def _forget_plans(self) -> None:
         self._plans.clear()
         self._recent: tuple[Any, ...] | None = None
+        self._current: Plan | None = None
 
     # -- running
 
@@ -189,7 +193,11 @@ class Engine:
             first, later = FIRST_PART_WITH_METRICS, LATER_PART_WITH_METRICS
         plan = self._find(_part_key(later if part.start else first, data, part), data[0])
         x, y, sample_weight = part_of(data, part)
-        results = plan.run(x, y, self.step, sample_weight, part.start)
+        try:
+            results = plan.run(x, y, self.step, sample_weight, part.start)
+        except BaseException as error:
+            self._give_up(plan, error)
+            raise
         if predictions:  # which lie where the next part's will
             results["y_pred"] = self.backend.xp.asarray(results["y_pred"], copy=True)
         return results
@@ -204,10 +212,30 @@ class Engine:
     ) -> dict[str, Any]:
         """Run the plan of a mode; gradients, where it makes them, are left in `gradients`."""
         key = (mode, x.shape, None if y is None else y.shape, sample_weight is None)
-        if key != self._recent:
+        if key != self._recent or self._current is None:
             self._current = self._find(key, x)
             self._recent = key
-        return self._current.run(x, y, self.step, sample_weight, source=source)
+        try:
+            return self._current.run(x, y, self.step, sample_weight, source=source)
+        except BaseException as error:
+            self._give_up(self._current, error)
+            raise
+
+    def _give_up(self, plan: Plan, error: BaseException) -> None:
+        """Forget a plan that failed, which may be half bound; where memory ran out, all plans, for they hold some."""
+        if self.backend.adapter.shortage(error) is None:
+            self._plans = OrderedDict((key, kept) for key, kept in self._plans.items() if kept is not plan)
+            self._recent = self._current = None
+            return
+        with suppress(Exception):  # the estimate runs a batch of no rows, for which there may be no room either
+            self._need = plan.need()
+        self._forget_plans()
+
+    def forget(self) -> Need | None:
+        """Give back the memory of all plans; what the latest took that did not find room."""
+        need, self._need = self._need, None
+        self._forget_plans()
+        return need
 
     def release(self, mode: Mode | None = None) -> None:
         """Let plans (of one mode) go of the arrays that they were given last."""

@@ -55,7 +55,8 @@ class _Tally:
         if len(self._losses) == 1:
             loss, data_loss = read(self._losses[0])
         else:
-            losses, data_losses = (read(column) for column in zip(*self._losses, strict=True))
+            numbers = read([number for column in zip(*self._losses, strict=True) for number in column])  # at once
+            losses, data_losses = numbers[: len(self._losses)], numbers[len(self._losses) :]
             loss, data_loss = self._together(losses), self._together(data_losses)
             if penalty_once:
                 loss = data_loss + (losses[0] - data_losses[0])

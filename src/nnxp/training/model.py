@@ -18,10 +18,11 @@ from nnxp.metrics import Metric
 from nnxp.optimizers import Optimizer
 from nnxp.training.average import averaged
 from nnxp.training.callbacks import Callback
-from nnxp.training.door import Door, check_values, convert_features
+from nnxp.training.door import Door, check_values, convert_features, warn_of_transfer
 from nnxp.training.engine import GRADIENTS, PREDICT, STILL_GRADIENTS, Engine
 from nnxp.training.history import History
 from nnxp.training.loop import Fit, evaluate, slices
+from nnxp.training.memory import explained
 from nnxp.training.parts import Data
 from nnxp.training.progress import ProgressKind, open_progress
 from nnxp.training.summary import Summary
@@ -96,7 +97,7 @@ class Model:
         _check_first(self.root)
         _check_head(self.root, loss)
         self._engine: Engine | None = None
-        self._warned = False
+        self._warned = self._told_of_transfer = False
         self._door = Door()
         first = self._first
         if isinstance(first, Dense) and first.input_size is not None:
@@ -179,6 +180,7 @@ class Model:
         """How many updates were made."""
         return self._engine.step if self._engine else 0
 
+    @explained("the parameters, their gradients and the optimizer's memory")
     def build(self, input_shape: Sequence[int]) -> None:
         """Make the parameters for samples of this shape, without the batch axis; does nothing when they are there."""
         if not isinstance(input_shape, Sequence) or isinstance(input_shape, str):
@@ -220,6 +222,7 @@ class Model:
 
     # -- training
 
+    @explained()
     def fit(
         self,
         x: Any,
@@ -277,6 +280,7 @@ class Model:
         self.history = fit.history
         return fit.run(open_progress(progress, epochs, len(slices(data[0].shape[0], batch_size))))
 
+    @explained()
     def train_step(self, x: Any, y: Any, *, sample_weight: Any = None) -> Array:
         """One update on one batch; returns the loss before it, a 0-d array on the device.
 
@@ -289,6 +293,7 @@ class Model:
             x, y = self._batch(x, y)
         return self.engine.train(x, y)["loss"]
 
+    @explained()
     def loss_and_gradients(
         self, x: Any, y: Any, *, sample_weight: Any = None, training: bool = True
     ) -> tuple[Array, Arrays]:
@@ -323,6 +328,7 @@ class Model:
 
     # -- asking
 
+    @explained()
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int | None = None) -> dict[str, Any]:
         """``loss`` (with penalties), ``data_loss`` (without) and the metrics, as floats; a confusion matrix is an
         array."""
@@ -330,6 +336,7 @@ class Model:
         fitted = [metric.fitted(self.backend.to_numpy(data[1])) for metric in self.metrics]
         return evaluate(self.engine, fitted, data, _batch_size("evaluate", batch_size))
 
+    @explained()
     def predict(self, x: Any, *, batch_size: int | None = None) -> Array:
         """The output of the last layer: a new array in the model's dtype, in x's library and on x's device."""
         engine = self.engine  # an unbuilt model says so before its data is looked at
@@ -386,6 +393,7 @@ class Model:
                 f"load_state_dict: {key} must be an array of numbers, got {type(value).__name__}; {why}"
             ) from error
 
+    @explained("the parameters and the optimizer's memory on the new device; the model stays where it was")
     def to(self, backend: str | Backend) -> "Model":
         """Move parameters, optimizer state and seed to another backend, in place; returns the model.
 
@@ -402,7 +410,7 @@ class Model:
                 engine.load_state(state)
                 engine.load_slot_state(slots)
             engine.step, engine.optimizer_start = old.step, old.optimizer_start
-            engine.rate_factor = old.rate_factor
+            engine.rate_factor, engine.graph, engine.planned = old.rate_factor, old.graph, old.planned
             self._engine = engine
         self.backend, self._door = moved, Door()
         return self
@@ -419,10 +427,12 @@ class Model:
     def _first(self) -> Layer:
         return next(leaf for _, leaf in self.root.leaves())
 
+    @explained("x, of which all is moved to the device at once; hand over parts of it")
     def _features(self, x: Any, *, values: bool) -> Array:
         if self._engine is not None and self._door.knows(x):
             features = x
         else:
+            self._tell_of_transfer("x", x)
             first, scaling = self._first, self.input_scaling
             features, converted = convert_features(x, first, self.backend, scaling, warn=not self._warned)
             self._warned |= converted
@@ -434,7 +444,14 @@ class Model:
             self.build(_check.shape(features)[1:])
         return features
 
+    def _tell_of_transfer(self, name: str, a: Any) -> None:
+        """Say once that arrays travel to the model's device."""
+        if not self._told_of_transfer:
+            self._told_of_transfer = warn_of_transfer(name, a, self.backend)
+
+    @explained("y, of which all is moved to the device at once; hand over parts of it")
     def _targets(self, y: Any, samples: int, *, values: bool) -> Array:
+        self._tell_of_transfer("y", y)
         return self.loss.check(y, (samples, *self.output_shape), self.backend, values=values)
 
     def _data(self, x: Any, y: Any, sample_weight: Any) -> Data:
@@ -463,6 +480,7 @@ class Model:
             return x, y, self._weights(sample_weight, x.shape[0])
 
     def _weights(self, weights: Any, samples: int) -> Array | None:
+        self._tell_of_transfer("sample_weight", weights)
         return None if weights is None else sample_weights(weights, samples, self.backend, values=True)
 
     @contextmanager

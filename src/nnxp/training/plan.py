@@ -22,6 +22,7 @@ from nnxp.ops import VIEWS, Call, Changing, Kept
 from nnxp.ops.record import Moment, Record, results
 from nnxp.parameters import Buffer
 from nnxp.training.joined import ONES, join_penalties, join_products, parts
+from nnxp.training.memory import Need, array_bytes
 from nnxp.training.program import Network
 from nnxp.training.update import Update
 from nnxp.training.workspace import SMALL, Workspace, columns_of, extend, place
@@ -54,6 +55,7 @@ class Plan:
         self.parameters, self.gradients, self.statistics = parameters, gradients, statistics
         self.records = network.program.records
         self.workspace: Workspace | None = None
+        self._room: int | None = None  # bytes of the workspace, known before it is there
         self._update, self._scratch, self._capture = update, scratch, capture
         self._source: Call | None = None
         self._constants: dict[str, Any] = {**network.program.constants, **constants}
@@ -101,6 +103,19 @@ class Plan:
         """The program as single ops, ready to run on this batch: each call once and in order makes the step."""
         self._prepare(x, y, step, None)
         return list(zip(self._listed, self._single, strict=True))
+
+    def need(self) -> Need:
+        """What the batch takes that the plan was given, also where there was no room for it."""
+        assert self._x is not None
+        room = self._room
+        rows = int(self._x.shape[0])
+        if room is None:  # each value is an array of its own, until the next run
+            shapes = self._shapes()
+            sizes = [
+                prod(shapes[name]) for step in self.records for name in step.outputs if shapes[name][:1] == (rows,)
+            ]
+            room = sum(sizes) * self.backend.itemsize
+        return Need(rows, room, array_bytes(self.backend, self._x, self._y, self._weights))
 
     def shape(self, name: str) -> Shape:
         """The shape of a value in the latest run; that of a number is ()."""
@@ -290,6 +305,7 @@ class Plan:
         if ops.kernels:
             records = join_products(records, extended, self._adjacent)
             records = join_penalties(records, self._constants, self._adjacent)
+        self._room = places.layout(extended, self.backend.itemsize).size * self.backend.itemsize
         self.workspace = Workspace(places, self.backend, by_columns=columns, extended=extended)
         self._places |= {name: view for name, view in self.workspace.views.items() if name != "x"}
         self._add_joints(records)

@@ -44,6 +44,14 @@ class Places:
         """Elements of a value."""
         return prod(self.shapes[name])
 
+    def layout(self, extended: Collection[str], itemsize: int) -> Layout:
+        """The blocks, each as large as the largest of its values; ``extended`` values have a one for each sample."""
+        sizes: dict[int, int] = {}
+        for name, block in self.blocks.items():
+            ones = self.shapes[name][0] if name in extended else 0
+            sizes[block] = max(sizes.get(block, 0), self.size(name) + ones)
+        return Layout.of([{str(block): (size,)} for block, size in sorted(sizes.items())], itemsize)
+
 
 class Workspace:
     """The memory behind places, and each value's view of it."""
@@ -52,12 +60,7 @@ class Workspace:
         self, places: Places, backend: Backend, *, by_columns: Collection[str] = (), extended: Collection[str] = ()
     ) -> None:
         self._xp = backend.xp
-        sizes: dict[int, int] = {}
-        for name, block in places.blocks.items():
-            ones = places.shapes[name][0] if name in extended else 0
-            sizes[block] = max(sizes.get(block, 0), places.size(name) + ones)
-        layout = Layout.of([{str(block): (size,)} for block, size in sorted(sizes.items())], backend.itemsize)
-        self.buffer = Buffer(layout, backend)
+        self.buffer = Buffer(places.layout(extended, backend.itemsize), backend)
         self.views: dict[str, Array] = {}
         self.extended: dict[str, Array] = {}
         for name, shape in places.shapes.items():

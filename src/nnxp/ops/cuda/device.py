@@ -26,6 +26,9 @@ _WORKSPACE = 32 << 20
 _REPEATS = 5
 """Runs of an algorithm that are timed together."""
 
+_LONG = 2e-3
+"""Seconds from which a run is long enough to be timed by itself."""
+
 
 class CudaMachine:
     """One GPU. Everything is queued on CuPy's current stream, so it keeps its order with the user's own work."""
@@ -55,7 +58,10 @@ class CudaMachine:
             self.without_products = library
             return
         self._workspace = cupy.empty(_WORKSPACE, dtype=cupy.uint8)
-        self._lt = CublasLt(library, workspace=self._workspace.data.ptr, size=_WORKSPACE)
+        try:
+            self._lt = CublasLt(library, workspace=self._workspace.data.ptr, size=_WORKSPACE)
+        except BackendError as error:  # the kernels are good without it
+            self.without_products = str(error)
 
     def _here(self) -> AbstractContextManager[Any]:
         """The machine's GPU as the current one; that costs a call, which a single GPU does not need."""
@@ -122,17 +128,12 @@ class CudaMachine:
         return run
 
     def _seconds(self, call: Run) -> float:
-        """The median time of a call, on the device's own clock."""
-        call()
-        start, stop, times = cupy.cuda.Event(), cupy.cuda.Event(), []
-        for _ in range(3):
-            start.record()
-            for _ in range(_REPEATS):
-                call()
-            stop.record()
-            stop.synchronize()
-            times.append(cupy.cuda.get_elapsed_time(start, stop))
-        return float(statistics.median(times)) / _REPEATS / 1000
+        """The time of a call, on the device's own clock: a median of short ones, one run of a long one."""
+        call()  # which may load code
+        once = _elapsed(call, 1)
+        if once > _LONG:
+            return once
+        return statistics.median(_elapsed(call, _REPEATS) for _ in range(3))
 
     def capture(self, runs: Iterable[Run]) -> Run:
         """What the runs queue, as a graph that is launched on the current stream."""
@@ -152,3 +153,13 @@ class CudaMachine:
                 graph.launch()
 
         return launch
+
+
+def _elapsed(call: Run, times: int) -> float:
+    start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+    start.record()
+    for _ in range(times):
+        call()
+    stop.record()
+    stop.synchronize()
+    return float(cupy.cuda.get_elapsed_time(start, stop)) / times / 1000

@@ -99,7 +99,11 @@ enum Activation {
 #define SELU_LEVEL ((real)1.7580993408473766)  // λα
 #define GELU_RATE ((real)1.5957691216057308)   // 2·√(2/π)
 #define GELU_CUBE ((real)0.044715)
+#define ROOT_HALF ((real)0.7071067811865476)
 #define NORMAL_TOP ((real)0.3989422804014327)  // 1 / √(2π)
+#define ERFC_RATE ((real)0.5641895835477563)   // 1 / √π
+// what is left of √½
+#define ROOT_HALF_REST (sizeof(real) == 4 ? (real)1.2101617152815436e-8 : (real)-4.833646656726457e-17)
 
 __device__ inline real clamp(real x, real low, real high) { return x < low ? low : x > high ? high : x; }  // NaN stays NaN
 
@@ -114,54 +118,24 @@ __device__ inline real sigmoid(real x) {
     return 1 / (1 + exp(-(x < least ? least : x)));
 }
 
-__device__ inline real softplus(real x) { return larger(x, 0) + log1p(exp(-fabs(x))); }  // = log(1 + e^x)
-
-// σ(x) = 1 - σ(-x), both to their last digits.
+// The same, to its last digits down to 0: what a gate is multiplied by may be large.
 __device__ inline real gate(real x) {
     const real e = exp(-fabs(x));
     return (x > 0 ? 1 : e) / (1 + e);
 }
 
-// A polynomial by Horner's rule, the highest power first.
-template <class... Rest> __device__ inline real polynomial(real x, double first, Rest... rest) {
-    real sum = (real)first;
-    ((sum = sum * x + (real)rest), ...);
-    return sum;
-}
+__device__ inline real softplus(real x) { return larger(x, 0) + log1p(exp(-fabs(x))); }  // = log(1 + e^x)
 
-// e^(-x²/2): the square of x's leading digits is exact, so that only the small rest of the exponent is rounded.
+// e^(-x²/2) of a near x, with what is lost by rounding x²: far from 0 that would be tens of ULP.
 __device__ inline real bell(real x) {
-    const real far = sizeof(real) == 4 ? (real)18.84 : (real)53.29, size = fabs(x) > far ? far : fabs(x);
-    const real leading = trunc(size * 16) / 16, rest = (size - leading) * (size + leading);
-    return exp(-leading * leading / 2) * exp(-rest / 2);
+    const real square = x * x;
+    return exp((real)-0.5 * square) * (1 - (real)0.5 * fma(x, x, -square));
 }
 
-// Φ by W. J. Cody's rational approximations, as nnxp.ops.reference.special has them.
+// Φ(x) = erfc(-x/√2) / 2 of a near x, with what is lost by rounding x/√2.
 __device__ inline real normal_cdf(real x) {
-    const real size = fabs(x), square = x * x;
-    if (size < (real)0.66291)
-        return (real)0.5 + x * (polynomial(square, 0.065682337918207449, 2.2352520354606837, 161.02823106855587,
-                                           1067.6894854603709, 18154.981253343560) /
-                                polynomial(square, 1.0, 47.202581904688245, 976.09855173777669, 10260.932208618979,
-                                           45507.789335026730));
-    real tail;  // Φ(-|x|) / e^(-x²/2)
-    if (size < (real)5.656854249492381) {
-        tail = polynomial(size, 1.0765576773720192e-8, 0.39894151208813466, 8.8831497943883768, 93.506656132177852,
-                          597.27027639480026, 2494.5375852903726, 6848.1904505362827, 11602.651437647350,
-                          9842.7148383839776) /
-               polynomial(size, 1.0, 22.266688044328117, 235.38790178262500, 1519.3775994075547, 6485.5582982667611,
-                          18615.571640885097, 34900.952721145979, 38912.003286093271, 19685.429676859992);
-    } else {
-        const real inverse = 1 / size, small = inverse * inverse;
-        tail = inverse * (NORMAL_TOP - small * (polynomial(small, 0.023073441764940174, 0.21589853405795700,
-                                                           0.12740116116024736, 0.022235277870649807,
-                                                           1.4216191932278934e-3, 2.9112874951168793e-5) /
-                                                polynomial(small, 1.0, 1.2842600961449111, 0.46823821248086511,
-                                                           0.065988137868928552, 3.7823963320275824e-3,
-                                                           7.2975155508396618e-5)));
-    }
-    tail *= bell(x);
-    return x < 0 ? tail : 1 - tail;
+    const real down = -x * ROOT_HALF, rest = fma(-x, ROOT_HALF, -down) - x * ROOT_HALF_REST;
+    return (real)0.5 * erfc(down) - rest * ERFC_RATE * bell(x);
 }
 
 __device__ inline real normal_pdf(real x) { return NORMAL_TOP * bell(x); }
@@ -184,7 +158,7 @@ __device__ inline real activate(int kind, real x, real a) {
         case STEP: return x > 0 ? 1 : 0;
         case SILU: return not_far_below(x) * gate(x);
         case MISH: return not_far_below(x) * tanh(softplus(x));
-        case GELU: return not_far_below(x) * normal_cdf(x);
+        case GELU: return not_far_below(x) * normal_cdf(near(x));
         case GELU_TANH: return not_far_below(x) * gate(twice_u(near(x)));
         default: return x;
     }
@@ -210,7 +184,7 @@ __device__ inline real derive(int kind, real dy, real kept, real a) {
             const real s = softplus(x);
             return dy * (tanh(s) + near(x) * gate(x) * (4 * gate(2 * s) * gate(-2 * s)));  // 1 - tanh² s
         }
-        case GELU: return dy * (normal_cdf(x) + near(x) * normal_pdf(x));
+        case GELU: return dy * (normal_cdf(near(x)) + near(x) * normal_pdf(near(x)));
         case GELU_TANH: {
             const real close = near(x), u = twice_u(close), slope = GELU_RATE * (1 + 3 * GELU_CUBE * close * close);
             return dy * (gate(u) + close * slope * (gate(u) * gate(-u)));

@@ -8,9 +8,9 @@ from nnxp.ops import Call
 from nnxp.ops.cuda.gemm import Epilogue, Product, forward, input_gradient, weight_gradient
 from nnxp.ops.cuda.kernels.activations import activation
 from nnxp.ops.cuda.kernels.base import Family
-from nnxp.ops.cuda.launch import Chain, Launch, Multiplication
+from nnxp.ops.cuda.launch import Chain, Launch, Machine, Multiplication
 
-__all__ = ["Lines"]
+__all__ = ["Lines", "column_sums"]
 
 
 class Lines(Family):
@@ -73,14 +73,20 @@ class Lines(Family):
         arguments = {
             "kind": 0, "dy": dy, "kept": None, "rows": rows, "columns": columns, "a": 0.0, "dx": None, "db": db,
         }  # fmt: skip
-        blocks = max(1, -(-columns // 32))
-        return Launch(self._machine, "bias_activation_backward", dy.dtype, arguments, blocks=blocks, result=db)
+        return column_sums(self._machine, arguments, db)
 
     def add(self, a: Array, b: Array, *, out: Array = None, scratch: Any = None) -> Call:
         if not self._ready(a, b) or a.shape != b.shape:
             return self._fallback("add", a, b, out=out)
         out = self._like(a, out)
         return self._launch("add", a, {"a": a, "b": b, "size": a.size, "sum": out}, out, size=a.size)
+
+
+def column_sums(machine: Machine, arguments: dict[str, Any], result: Any) -> Launch:
+    """The kernel that goes down columns: a bias gradient, and perhaps the slope in front of it."""
+    dy = arguments["dy"]
+    blocks = max(1, -(-dy.shape[1] // 32))  # each takes 32 columns
+    return Launch(machine, "bias_activation_backward", dy.dtype, arguments, blocks=blocks, result=result)
 
 
 def _matrices(*arrays: Array) -> bool:
