@@ -27,6 +27,11 @@ for name in ("cupy", "matplotlib", "numba", "torch", "jax", "sklearn", "pooch", 
 print("nnxp", nnxp.__version__, "needs no extra:", nnxp.available_backends())
 """
 
+SANITIZERS = {
+    "thread": ("libtsan.so", {"TSAN_OPTIONS": "exitcode=66"}),
+    "address": ("libasan.so", {"ASAN_OPTIONS": "detect_leaks=0"}),
+}
+
 
 def group(*names: str) -> list[str]:
     """The requirements of dependency groups of pyproject.toml."""
@@ -79,6 +84,21 @@ def oracle(session: nox.Session) -> None:
     # JAX has 64-bit types only where it is asked for them before it is imported.
     session.run(*pytest, "tests/ops", "tests/test_losses.py", "--backend", "jax", env=env | {"JAX_ENABLE_X64": "1"})
     session.run(*pytest, "tests/oracle", env=env)
+
+
+@nox.session(default=False)
+def cuda(session: nox.Session) -> None:
+    """The CUDA kernels without a GPU: by NVIDIA's compiler, and on the host (by g++), where sanitizers watch them."""
+    session.install(".[plot]", *group("cuda"))
+    pytest = ("pytest", "-q")
+    session.run(*pytest, "-n", "auto", "tests/cuda", *session.posargs, env=QUIET)
+    everything = ("tests", "--ignore=tests/oracle", "--backend", "numpy/cuda")
+    session.run(*pytest, "-n", "auto", *everything, *session.posargs, env=QUIET)
+    in_short = ("--capture=sys", "-p", "no:xdist", "tests/cuda/test_kernels.py", "-k", "in_short or published")
+    for name, (library, options) in SANITIZERS.items():
+        path = session.run("g++", f"-print-file-name={library}", external=True, silent=True).strip()
+        flags = {"NNXP_CUDA_HOST_FLAGS": f"-fsanitize={name}", "LD_PRELOAD": path, "PYTHONMALLOC": "malloc"}
+        session.run(*pytest, *in_short, env=QUIET | flags | options)
 
 
 @nox.session(default=False)

@@ -103,15 +103,16 @@ FAULTS = {
         case("binary_crossentropy_from_logits", (31, 33)),
     ),
     "the other side of the threshold": Fault(
-        "(chance > (real)threshold) == (y[i] > (real)0.5)",
-        "(chance > (real)threshold) == (y[i] < (real)0.5)",
+        "(real)threshold) == (y[i] > (real)0.5)",
+        "(real)threshold) == (y[i] < (real)0.5)",
         case("sigmoid_crossentropy: p, matches, 0.5", (31, 33)),
     ),
+    "a distance that is none": Fault("fabs(p[i] - y[i])", "(p[i] - y[i])", case("tolerance_matches at 0.05", (31, 33))),
     "the last of equal columns": Fault(
-        "(equal && there < place)", "(equal && there > place)", with_machine(kernels.check_matches)
+        "(equal && there < place)", "(equal && there > place)", case("categorical_matches of shares", (97, 100))
     ),
     "a column that is no number is overlooked": Fault(
-        "!(p[k] <= best)", "p[k] > best", with_machine(kernels.check_matches)
+        "!(p[k] <= best)", "p[k] > best", case("categorical_matches of shares", (97, 100))
     ),
     "no factor 2 in a square's slope": Fault(
         "2 * error / (real)divisor", "error / (real)divisor", case("squared_error: dp", (7, 1))

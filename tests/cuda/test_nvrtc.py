@@ -22,8 +22,8 @@ GENERATIONS = ("sm_75", "sm_80", "sm_90", "sm_100")
 
 MOST_REGISTERS = 127
 """Of 65,536, for blocks of 256 threads: two blocks at least stay on a multiprocessor."""
-STACK = {"publish": 32}
-"""Bytes of a stack frame, where one is needed: four addresses are read by an index."""
+STACK: dict[str, int] = {}
+"""Bytes of a stack frame, where one is needed: nowhere."""
 
 
 def find() -> ctypes.CDLL | str:

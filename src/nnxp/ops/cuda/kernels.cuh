@@ -312,7 +312,6 @@ KERNEL softmax_crossentropy(
             if (p) p[row * columns + k] = chance;
         }
         if (matches) {
-            __syncwarp();  // the row's p is there
             const integer found = row_argmax(p + row * columns, columns);
             const integer target = share ? row_argmax(share, columns) : labels[row];
             if (lane == 0) row_matches[row] = found == target;
