@@ -190,6 +190,25 @@ class _Looks(nnxp.callbacks.Callback):
         self.seen[:] = [call for call in _calls(model) if isinstance(call, Step)]
 
 
+ENDS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
+    "softmax_crossentropy": (lambda: losses.CategoricalCrossentropy(from_logits=True), CLASSES % 2),
+    "sigmoid_crossentropy": (lambda: losses.BinaryCrossentropy(from_logits=True), QUESTIONS),
+    "squared_error": (losses.MeanSquaredError, REALS),
+}
+
+
+@pytest.mark.parametrize("times", [1, 4], ids=["150 samples", "600 samples"])
+@pytest.mark.parametrize("kernel", ENDS)
+def test_a_loss_and_its_gradient_are_one_launch_at_any_size(cuda: Make, kernel: str, times: int) -> None:
+    loss, y = ENDS[kernel]
+    model = nnxp.Model([layers.Dense(2)], loss=loss(), optimizer=optimizers.SGD(), backend=cuda())
+    seen: list[Step] = []
+    x, y = np.tile(X, (times, 1)), np.concatenate([y] * times)
+    model.fit(x, y, epochs=1, batch_size=None, progress="off", callbacks=[_Looks(seen)])
+    (step,) = seen
+    assert [_name(link) for link in step.links].count(kernel) == 1
+
+
 def _calls(model: nnxp.Model) -> Iterator[Any]:
     for (mode, *_), plan in model.engine._plans.items():
         if mode.update:

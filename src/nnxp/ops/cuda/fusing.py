@@ -82,7 +82,7 @@ def _loss_and_gradient(first: Launch, second: Launch) -> Link | None:
     """What one kernel makes of the same inputs, all at once."""
     outputs = ("p", "dz", "dp", "loss", "matches", "row_losses", "row_matches", "parts", "arrived")
     names = [name for name in second.arguments if name not in outputs]
-    if first.kernel != second.kernel or any(first.arguments[n] is not second.arguments[n] for n in names):
+    if first.kernel != second.kernel or not all(_same(first.arguments[n], second.arguments[n]) for n in names):
         return None
     made = {name: value for name, value in first.arguments.items() if name in outputs and value is not None}
     return _launch(second, second.arguments | made)
@@ -92,7 +92,7 @@ def _loss_and_class_matches(first: Launch, second: Launch) -> Link | None:
     """The count of right classes, by the warps that made the classes' probabilities."""
     if first.kernel != "softmax_crossentropy" or first.arguments["p"] is None or not _follows(second, "p", first, "p"):
         return None
-    if any(first.arguments[name] is not second.arguments[name] for name in ("labels", "shares")):
+    if not all(_same(first.arguments[name], second.arguments[name]) for name in ("labels", "shares")):
         return None
     return _launch(first, first.arguments | {name: second.arguments[name] for name in ("matches", "row_matches")})
 
@@ -101,7 +101,7 @@ def _loss_and_element_matches(first: Launch, second: Launch) -> Link | None:
     """The count of right answers, by the threads that made the answers' probabilities."""
     if first.kernel != "sigmoid_crossentropy" or first.arguments["p"] is None or not _follows(second, "p", first, "p"):
         return None
-    if second.arguments["distance"] or first.arguments["y"] is not second.arguments["y"]:
+    if second.arguments["distance"] or not _same(first.arguments["y"], second.arguments["y"]):
         return None
     counted = {"matches": second.arguments["matches"], "threshold": second.arguments["limit"]}
     return _launch(first, first.arguments | counted)
@@ -111,7 +111,7 @@ def _decay_and_update(first: Launch, second: Launch) -> Link | None:
     """AdamW's decay, within the update's pass."""
     if first.kernel != "decay_weights" or not _follows(second, "w", first, "w"):
         return None
-    if first.arguments["learning_rate"] is not second.arguments["learning_rate"]:
+    if not _same(first.arguments["learning_rate"], second.arguments["learning_rate"]):
         return None
     return _launch(second, second.arguments | {"decay": first.arguments["decay"]})
 
@@ -138,3 +138,8 @@ def _address(launch: Launch, name: str) -> int:
 def _follows(second: Launch, read: str, first: Launch, written: str) -> bool:
     """Whether the second launch reads what the first one wrote."""
     return _address(second, read) == _address(first, written)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two arguments are the same array or changing number, or equal numbers: sizes are made anew each time."""
+    return a is b or (isinstance(a, int | float) and a == b)
