@@ -33,6 +33,8 @@ def main():
     parser.add_argument("--backend", default="cupy/cuda" if _has_gpu() else "numpy/cuda")
     parser.add_argument("--output", metavar="FILE")
     options = parser.parse_args()
+    if options.backend.startswith("cupy") and not _has_gpu():
+        parser.error(f"cupy: {nnxp.available_backends()['cupy']}")
     device = _gpu() if options.backend.startswith("cupy") else f"emulated on {platform.machine()} by NumPy's model"
     found = {"nnxp": nnxp.__version__, "numpy": np.__version__, "backend": options.backend, "device": device}
     for precision in PRECISIONS:

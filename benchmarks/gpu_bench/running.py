@@ -241,7 +241,7 @@ class Run:
     def _groups(self, turns: Sequence[_Turn], workload: Workload) -> Iterator[list[_Turn]]:
         """Contenders that fit the memory together."""
         total = self.report["device"][-1].get("memory_bytes")
-        size = len(turns) if total is None else max(1, int(SHARE * total // held_bytes(workload)))
+        size = max(1, len(turns) if total is None else int(SHARE * total // held_bytes(workload)))
         for first in range(0, len(turns), size):
             yield list(turns[first : first + size])
 

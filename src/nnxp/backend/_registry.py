@@ -137,7 +137,7 @@ def get_backend(
     if kernels != "cuda" and precision != "float32":
         raise BackendError(
             f"Backend {name!r} with kernels {kernels!r} multiplies float32 as it is; precision {precision!r} needs "
-            "kernels 'cuda'."
+            "kernels 'cuda': those of 'cupy', or, without a GPU, of 'numpy' (numpy/cuda on the command line)."
         )
     return Backend(
         name=name,
@@ -183,7 +183,8 @@ def _namespace(backend: str | Namespace) -> tuple[Namespace, str]:
         raise BackendError(f"There is no backend {backend!r}. {_listing()}")
     state = library.state()
     if state != _READY:
-        raise BackendError(f"Backend {backend!r} cannot be used: {state}. {_listing(but=backend)}")
+        also = f" {_DOCTOR}" if backend == "cupy" and not state.startswith("not installed") else ""
+        raise BackendError(f"Backend {backend!r} cannot be used: {state}.{also} {_listing(but=backend)}")
     return library.load(), backend
 
 

@@ -177,7 +177,7 @@ class HostMachine:
     """A machine whose arrays are NumPy's and whose kernels are compiled by a C++ compiler.
 
     ``source`` is the package's own unless given; ``flags`` go to the compiler, after those of NNXP_CUDA_HOST_FLAGS.
-    ``counts`` says what was asked of it: "kernel", "upload", "graph" (replays of a capture).
+    ``counts`` says what was asked of it: "kernel", "product", "upload", "graph" (replays of a capture).
     """
 
     xp = np
