@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HEADER", "ROWS", "Agenda", "Column"]
 
-HEADER = 4
-"""Words before the first row, as kernels.cuh has them: row now, columns, address of the results, rows."""
+HEADER = 3
+"""Words before the first row, as kernels.cuh has them: row now, columns, address of the results."""
 
 ROWS = 64
 """Steps of which the numbers are uploaded at once."""
@@ -86,7 +86,7 @@ class Agenda:
             self._chunk = self._machine.xp.empty((self._rows, self._results), dtype=self._dtype)
         words = np.zeros(self.words.size, dtype=np.int64)
         chunk = self._machine.address(self._chunk) if self._results else 0
-        words[:HEADER] = 0, len(self._numbers), chunk, len(self._expected)
+        words[:HEADER] = 0, len(self._numbers), chunk
         filled = np.array(self._expected, dtype=np.float64).reshape(-1).view(np.int64)
         words[HEADER : HEADER + filled.size] = filled
         self._machine.upload(self.words, words)

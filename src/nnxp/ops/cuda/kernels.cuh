@@ -15,13 +15,14 @@ typedef REAL real;
 typedef long long integer;
 typedef unsigned long long word;
 
-#define KERNEL extern "C" __global__ void
+#define KERNEL extern "C" __global__ void  // "C": so that it is found by its plain name
+// A thread's first element, and the way to its next one: as many as there are threads.
 #define FIRST ((integer)blockIdx.x * blockDim.x + threadIdx.x)
 #define STRIDE ((integer)gridDim.x * blockDim.x)
 
-// -- the agenda: [row now, columns, address of the results, rows that it has, row 0, row 1, …], the rows as bits of double
+// -- the agenda: [row now, columns, address of the results, row 0, row 1, …], the rows as bits of double
 
-#define HEADER 4
+#define HEADER 3
 
 __device__ inline double number(const integer* agenda, int column) {
     return __longlong_as_double(agenda[HEADER + agenda[0] * agenda[1] + column]);
@@ -41,12 +42,13 @@ KERNEL publish(
     agenda[0] += 1;
 }
 
-// -- sums
+// -- sums: a warp is 32 threads, its lanes, which exchange values without memory; warps exchange them through __shared__
 
 __device__ inline real infinity() { return (real)__int_as_float(0x7f800000); }
 
 __device__ inline real larger(real a, real b) { return b > a || b != b ? b : a; }  // NaN stays NaN
 
+// Halves of the warp exchange their sums, then quarters, … : in the end every lane has the whole sum.
 template <class T> __device__ inline T warp_sum(T value) {
     for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
     return value;
@@ -206,10 +208,11 @@ KERNEL activation_backward(int kind, const real* dy, const real* kept, integer s
     for (integer i = FIRST; i < size; i += STRIDE) dx[i] = derive(kind, dy[i], kept[i], (real)a);
 }
 
-// dx = activation'(…)·dy, and db = Σ_rows dx: a block takes 32 columns, each of its warps every so many rows.
+// dx = activation'(…)·dy, and db = Σ_rows dx: a block takes 32 columns, each of its warps every so many rows. dx may be
+// null, and for the identity kept, too: then it is the bias gradient alone.
 KERNEL bias_activation_backward(
     int kind, const real* dy, const real* kept, integer rows, integer columns, double a, real* dx, real* db) {
-    __shared__ real sums[32][33];
+    __shared__ real sums[32][32];  // by warp and lane
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     for (integer first = 32 * (integer)blockIdx.x; first < columns; first += 32 * (integer)gridDim.x) {
         const integer column = first + lane;
@@ -312,7 +315,7 @@ KERNEL softmax_crossentropy(
             if (p) p[row * columns + k] = chance;
         }
         if (matches) {
-            const integer found = row_argmax(p + row * columns, columns);
+            const integer found = row_argmax(p + row * columns, columns);  // a lane reads what it wrote: no barrier
             const integer target = share ? row_argmax(share, columns) : labels[row];
             if (lane == 0) row_matches[row] = found == target;
         }
@@ -430,7 +433,7 @@ KERNEL add(const real* a, const real* b, integer size, real* sum) {
 
 // -- dropout
 
-// Block b of the stream: Philox4x64-10 (Salmon et al., SC 2011), as numpy.random.Philox has it.
+// The four words of a counter: Philox4x64-10 (Salmon et al., SC 2011), as numpy.random.Philox has it.
 __device__ inline void philox(const word counter[4], word key0, word key1, word out[4]) {
     word c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
     for (int round = 0; round < 10; ++round) {
@@ -443,7 +446,8 @@ __device__ inline void philox(const word counter[4], word key0, word key1, word 
 }
 
 // y = x·scale where the stream's word is at least the threshold, else 0. The agenda tells the stream's step, and its word
-// for the first element; a thread takes the four elements of one block of the stream.
+// for the first element; a thread takes the four elements of one block of the stream. NumPy counts up before it makes a
+// block, so the first one is that of counter 1.
 KERNEL dropout(
     const real* x, integer size, word key0, word key1, word item, const integer* agenda, int step, int offset,
     word threshold, double scale, real* y) {
@@ -484,6 +488,7 @@ struct alignas(4 * sizeof(real)) Four {
     real e[4];
 };
 
+// rule(w, g, s, t) for each element, with as many SLOTS (moments) as the rule keeps.
 template <int SLOTS, class Rule>
 __device__ inline void update(real* w, const real* g, real* s, real* t, integer size, Rule rule) {
     const word addresses = (word)w | (word)g | (SLOTS > 0 ? (word)s : 0) | (SLOTS > 1 ? (word)t : 0);

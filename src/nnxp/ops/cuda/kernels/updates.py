@@ -8,9 +8,9 @@ from nnxp._types import Array
 from nnxp.ops import Call, Kernel, Number
 from nnxp.ops.cuda.kernels.base import Family, filled
 
-__all__ = ["RULES", "Updates"]
+__all__ = ["Updates"]
 
-RULES: dict[str, tuple[str, tuple[str, ...]]] = {
+_RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "sgd": ("", ("learning_rate",)),
     "momentum": ("v", ("learning_rate", "momentum")),
     "nesterov": ("v", ("learning_rate", "momentum")),
@@ -29,10 +29,10 @@ class Updates(Family):
     """The rules with a kernel, and the decay that a rule can take along."""
 
     def all(self) -> Mapping[str, Kernel]:
-        return {**super().all(), **{name: partial(self._update, name) for name in RULES}}
+        return {**super().all(), **{name: partial(self._update, name) for name in _RULES}}
 
     def _update(self, op: str, w: Array, g: Array, *rest: Any, out: Any = None, scratch: Any = None) -> Call:
-        letters, names = RULES[op]
+        letters, names = _RULES[op]
         slots, numbers = rest[: len(letters)], rest[len(letters) :]
         if not self._ready(w, g, *slots):
             return self._fallback(op, w, g, *rest, out=out)
