@@ -46,7 +46,8 @@ if ! "$python" -c "import $needs" 2>/dev/null; then
         "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl
         export PYTHONPATH="$PYTHONPATH:$site"
     fi
-    "$python" -c "import $needs" 2>"$last" || say "imports fail: $(tail -n 1 "$last")"
+    "$python" -c "import $needs" 2>"$last" ||
+        say "imports fail: $(tail -n 1 "$last"); pip install '.[cuda13,plot]' (or cuda12), with pytest for suite and cuda"
 fi
 
 if [ -n "$dry" ]; then

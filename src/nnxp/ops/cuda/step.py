@@ -92,9 +92,11 @@ class Step:
         self._agenda = self._make_agenda()
         self._rooms: list[_Room] = []
         self._runs: list[Run] = []
+        self._done = 0
         self._graph: Run | None = None
 
     def _make_agenda(self) -> Agenda | None:
+        """The agenda of all numbers; the kernel that turns it over becomes the last link."""
         results = list(self._publish.results.values()) if self._publish else []
         numbers = [number for link in self.links for number in link.columns]
         if not numbers and not results:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nnxp._types import Array
 from nnxp.ops import Call, Kernel
-from nnxp.ops.cuda.kernels.base import Family
+from nnxp.ops.cuda.kernels.base import WARP, Family
 from nnxp.ops.cuda.launch import Launch, Machine, blocks_for
 
 __all__ = ["ACTIVATIONS", "Activations", "activation"]
@@ -55,7 +55,7 @@ class Activations(Family):
             return self._fallback(op, x, out=out)
         rows, columns, y = prod(x.shape[:-1]), x.shape[-1], self._like(x, out)
         arguments = {"z": x, "rows": rows, "columns": columns, "logarithm": op == "log_softmax", "y": y}
-        return self._launch("softmax", x, arguments, y, size=32 * rows)
+        return self._launch("softmax", x, arguments, y, size=WARP * rows)
 
     def softmax_backward(self, dy: Array, y: Array, *, out: Array = None, scratch: Any = None) -> Call:
         return self._softmax_backward("softmax_backward", dy, y, out)
@@ -69,7 +69,7 @@ class Activations(Family):
         rows, columns, dx = prod(dy.shape[:-1]), dy.shape[-1], self._like(dy, out)
         logarithm = op == "log_softmax_backward"
         arguments = {"dy": dy, "y": y, "rows": rows, "columns": columns, "logarithm": logarithm, "dx": dx}
-        return self._launch("softmax_backward", dy, arguments, dx, size=32 * rows)
+        return self._launch("softmax_backward", dy, arguments, dx, size=WARP * rows)
 
 
 def activation(machine: Machine, op: str, x: Array, y: Array, *, a: float = 0.0, bias: Array = None) -> Launch:

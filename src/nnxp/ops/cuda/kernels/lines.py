@@ -7,7 +7,7 @@ from nnxp._types import Array
 from nnxp.ops import Call
 from nnxp.ops.cuda.gemm import Epilogue, Product, forward, input_gradient, weight_gradient
 from nnxp.ops.cuda.kernels.activations import activation
-from nnxp.ops.cuda.kernels.base import Family
+from nnxp.ops.cuda.kernels.base import WARP, Family
 from nnxp.ops.cuda.launch import Chain, Launch, Machine, Multiplication
 
 __all__ = ["Lines", "column_sums"]
@@ -85,7 +85,7 @@ class Lines(Family):
 def column_sums(machine: Machine, arguments: dict[str, Any], result: Any) -> Launch:
     """The kernel that goes down columns: a bias gradient, and perhaps the slope in front of it."""
     dy = arguments["dy"]
-    blocks = max(1, -(-dy.shape[1] // 32))  # each takes 32 columns
+    blocks = max(1, -(-dy.shape[1] // WARP))  # each takes so many columns
     return Launch(machine, "bias_activation_backward", dy.dtype, arguments, blocks=blocks, result=result)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from nnxp._types import Array
 from nnxp.ops import Call
-from nnxp.ops.cuda.kernels.base import Family
+from nnxp.ops.cuda.kernels.base import WARP, Family
 from nnxp.ops.cuda.launch import Chain, Launch, blocks_for
 
 __all__ = ["Counts", "Losses", "Penalties"]
@@ -51,7 +51,7 @@ class Losses(_WithTargets):
             "z": z, "labels": labels, "shares": shares, "rows": rows, "columns": columns, "divisor": divisor, "p": None,
             "dz": None, "loss": None, "matches": None, "row_losses": losses, "row_matches": None, "arrived": arrived,
         } | outputs  # fmt: skip
-        return self._launch("softmax_crossentropy", z, arguments, result, size=32 * rows)
+        return self._launch("softmax_crossentropy", z, arguments, result, size=WARP * rows)
 
     def sigmoid_binary_crossentropy(
         self, z: Array, y: Array, divisor: float, *, out: Any = None, scratch: Any = None
@@ -116,7 +116,7 @@ class Counts(_WithTargets):
             "p": p, "labels": labels, "shares": shares, "rows": rows, "columns": columns, "matches": out,
             "row_matches": matches, "arrived": arrived,
         }  # fmt: skip
-        return self._launch("class_matches", p, arguments, out, size=32 * rows)
+        return self._launch("class_matches", p, arguments, out, size=WARP * rows)
 
     def binary_matches(self, p: Array, y: Array, threshold: float, *, out: Array = None, scratch: Any = None) -> Call:
         return self._matches("binary_matches", p, y, threshold, out)

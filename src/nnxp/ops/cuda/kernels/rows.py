@@ -30,6 +30,7 @@ class Rows(Family):
             "offset": Column(lambda: changing.value.offset),
             "threshold": int(rate * 2.0**64), "scale": 1 / (1 - rate), "y": y,
         }  # fmt: skip
+        # a thread takes a block of four words; the first and the last one may be used in part
         return self._launch("dropout", x, arguments, y, size=x.size // 4 + 2)
 
     def take_rows(self, x: Array, index: Array, *, out: Array = None, scratch: Any = None) -> Call:
