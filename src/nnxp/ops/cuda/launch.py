@@ -43,7 +43,7 @@ class Machine(Protocol):
     precision: str
     """How products of float32 are made: ``"float32"``, ``"tf32"`` or ``"bf16"``."""
     counts: Counter[str]
-    """What was asked of the device so far: launches of a ``kernel``, a ``product`` or a ``graph``, and each ``upload``."""
+    """What was asked of the device so far: each ``kernel``, ``product``, ``graph`` and ``upload``."""
 
     def kernel(self, name: str, dtype: str) -> Callable[[int, int, tuple[Any, ...]], None]:
         """``call(blocks, threads, arguments)`` queues a kernel; the arguments are NumPy scalars of its C types."""
