@@ -10,7 +10,8 @@ import pytest
 
 import nnxp
 from nnxp.cli import main
-from nnxp.errors import GradientError
+from nnxp.errors import BackendError, GradientError
+from nnxp.ops.cuda.host import compiler
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -61,15 +62,23 @@ def test_a_script_of_the_book_runs_below_the_lines_shown():
     assert names["outputs"].shape == (300, 3)
 
 
+def _has_compiler():
+    try:
+        return bool(compiler())
+    except BackendError:
+        return False
+
+
 def test_the_commands_work_as_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = re.search(r"&& nnxp (train .*)", TEXT)[1]
     others = [line for line in re.findall(r"^\$ nnxp ([^|\n]*)", TEXT, flags=re.MULTILINE) if "cupy" not in line]
+    assert len(others) == 5
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         for command in (first, *others):
-            assert main(shlex.split(command)) == 0
-    assert len(others) == 4
+            if "numpy/cuda" not in command or _has_compiler():
+                assert main(shlex.split(command)) == 0
     shown = float(re.search(r"test accuracy (\d+\.\d)%", printed.getvalue())[1]) / 100
     assert shown == pytest.approx(ACCURACY, abs=OTHER_MACHINES)
     for heading in re.findall(r"^(?:op by op|step by step),.*", TEXT, flags=re.MULTILINE):
