@@ -113,13 +113,13 @@ def _compile(source: str, command: tuple[str, ...], library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         unit, made = Path(scratch) / "kernels.cpp", Path(scratch) / "kernels.so"
         bare = f'#line 1 "kernels.cuh"\n{source}\n'
-        unit.write_text(bare)
+        unit.write_text(bare, encoding="utf-8")
         # A macro may have written a kernel, so their names stand in what the preprocessor makes of the source.
         real = next(flag for flag in command if flag.startswith("-DREAL="))
         plain = _run((*compiler(), "-E", "-P", "-x", "c++", real, str(unit)))
         names = dict.fromkeys(KERNEL.findall(plain))
         trampolines = "".join(f"NNXP_TRAMPOLINE({name})\n" for name in names)
-        unit.write_text(f'{bare}#line 1 "trampolines"\n{trampolines}')
+        unit.write_text(f'{bare}#line 1 "trampolines"\n{trampolines}', encoding="utf-8")
         _run((*command, "-include", str(SHIM), str(unit), "-o", str(made)))
         made.replace(library)
 
@@ -208,7 +208,7 @@ class HostMachine:
         if dtype not in REAL:
             raise BackendError(f"CUDA kernels are compiled for {' and '.join(REAL)}, not for {dtype}")
         if dtype not in self._libraries:
-            source = SOURCE.read_text() if self._source is None else self._source
+            source = SOURCE.read_text(encoding="utf-8") if self._source is None else self._source
             self._libraries[dtype] = build(source, dtype=dtype, flags=self._flags)
         return self._libraries[dtype]
 
