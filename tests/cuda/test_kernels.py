@@ -576,6 +576,13 @@ def counts() -> Iterator[Case]:
 # -- penalties, norms, sums
 
 
+def steps_of_several_rates(random: np.random.Generator, shape: tuple[int, ...]) -> Inputs:
+    """Rates of 0, 1 and in between; where the rate is 0, a step to what is no number."""
+    rates = random.choice([0.0, 0.5, 1.0, 2.0], shape)
+    w, stepped = random.standard_normal((2, *shape))
+    return w, np.where(rates > 0, stepped, np.nan), rates
+
+
 def others() -> Iterator[Case]:
     # a thread adds up to 1009 / 32 terms in the tested type
     for name in ("l1", "l2"):
@@ -594,6 +601,12 @@ def others() -> Iterator[Case]:
             magnitude=lambda g, limit: np.abs(REFERENCE.clip_norm(g, limit)),
             shapes=SIZES,
         )
+    yield Case("clip_value", ("clip_value",), normal(1, 0.7), **op("clip_value"), ulps=1, magnitude=lambda g, c: c)
+    yield Case("clone", ("duplicate",), normal(1), **op("clone"), shapes=SIZES)
+    size = lambda w, stepped, rates: np.abs(w) + rates * np.nan_to_num(np.abs(w) + np.abs(stepped))  # noqa: E731
+    yield Case("move", ("move_by_rates",), steps_of_several_rates, **op("move"), ulps=2, magnitude=size, shapes=SIZES)
+    size = lambda a, w, ema: np.abs(a) + np.abs(w)  # noqa: E731
+    yield Case("average", ("average",), normal(2, 0.9), **op("average"), ulps=2, magnitude=size, shapes=SIZES)
     yield Case("add", ("add",), normal(2), **op("add"), shapes=SIZES)
     yield Case(
         "linear_bias_gradient",
@@ -730,6 +743,10 @@ IN_SHORT = {
     "sum_of_powers": "l2",
     "penalty_backward": "l1_backward",
     "clip_norm": "clip_norm at 0.5",
+    "clip_value": "clip_value",
+    "duplicate": "clone",
+    "move_by_rates": "move",
+    "average": "average",
     "add": "add",
     "gather": "take_rows of f8",
     "decay_weights": "decay_weights",

@@ -84,6 +84,9 @@ OPTIMIZERS = {
     "adamw": lambda: optimizers.AdamW(schedules.CosineDecay(0.02, 40), weight_decay=0.1),
     "lion": lambda: optimizers.Lion(0.003),
     "clipped": lambda: optimizers.Adam(0.01, clip_norm=0.1),
+    "in a range": lambda: optimizers.SGD(0.05, clip_value=0.01),
+    "averaged": lambda: optimizers.Adam(0.01, ema=0.9),
+    "of several rates": lambda: optimizers.AdamW(0.02, rates={"0": 0.5, "2.weights": 0.0}),
     "without a kernel": lambda: optimizers.Adadelta(1.0),
 }
 

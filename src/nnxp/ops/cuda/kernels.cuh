@@ -427,6 +427,10 @@ KERNEL clip_norm(const real* g, integer size, const real* square, double limit, 
     for (integer i = FIRST; i < size; i += STRIDE) out[i] = g[i] * factor;
 }
 
+KERNEL clip_value(const real* g, integer size, double limit, real* out) {
+    for (integer i = FIRST; i < size; i += STRIDE) out[i] = clamp(g[i], (real)-limit, (real)limit);
+}
+
 KERNEL add(const real* a, const real* b, integer size, real* sum) {
     for (integer i = FIRST; i < size; i += STRIDE) sum[i] = a[i] + b[i];
 }
@@ -597,4 +601,24 @@ KERNEL lion(
         w = w - rate * (way > 0 ? (real)1 : way < 0 ? (real)-1 : way);
         m = keep_2 * m + take_2 * g;
     });
+}
+
+// -- what optimizers do before and after their rule
+
+KERNEL duplicate(const real* w, integer size, real* copy) {
+    for (integer i = FIRST; i < size; i += STRIDE) copy[i] = w[i];
+}
+
+// w + r·(w' - w): exactly w' where the rate r is 1, and exactly w where it is 0, also where w' is no number.
+KERNEL move_by_rates(const real* w, const real* stepped, const real* rates, integer size, real* moved) {
+    for (integer i = FIRST; i < size; i += STRIDE) {
+        const real r = rates[i];
+        moved[i] = r == 1 ? stepped[i] : r > 0 ? w[i] + r * (stepped[i] - w[i]) : w[i];
+    }
+}
+
+// β·a + (1 - β)·w
+KERNEL average(const real* a, const real* w, integer size, double beta, real* averaged) {
+    const real keep = (real)beta, take = (real)(1 - beta);
+    for (integer i = FIRST; i < size; i += STRIDE) averaged[i] = keep * a[i] + take * w[i];
 }

@@ -26,7 +26,7 @@ _CHANGING = ("learning_rate", "correction_1", "correction_2")
 
 
 class Updates(Family):
-    """The rules with a kernel, and the decay that a rule can take along."""
+    """The rules with a kernel, the decay that a rule can take along, and what optimizers do before and after."""
 
     def all(self) -> Mapping[str, Kernel]:
         return {**super().all(), **{name: partial(self._update, name) for name in _RULES}}
@@ -53,6 +53,33 @@ class Updates(Family):
             "w": owned, "size": w.size, "learning_rate": Number.of(learning_rate), "decay": weight_decay,
         }  # fmt: skip
         return self._launch("decay_weights", w, arguments, owned, size=w.size)
+
+    def clip_value(self, g: Array, limit: float, *, out: Array = None, scratch: Any = None) -> Call:
+        if not self._ready(g):
+            return self._fallback("clip_value", g, limit, out=out)
+        clipped = self._like(g, out)
+        arguments = {"g": g, "size": g.size, "limit": limit, "out": clipped}
+        return self._launch("clip_value", g, arguments, clipped, size=g.size)
+
+    def clone(self, w: Array, *, out: Array = None, scratch: Any = None) -> Call:
+        if not self._ready(w):
+            return self._fallback("clone", w, out=out)
+        copy = self._like(w, out)
+        return self._launch("duplicate", w, {"w": w, "size": w.size, "copy": copy}, copy, size=w.size)
+
+    def move(self, w: Array, stepped: Array, rates: Array, *, out: Array = None, scratch: Any = None) -> Call:
+        if not self._ready(w, stepped, rates):
+            return self._fallback("move", w, stepped, rates, out=out)
+        moved = self._like(w, out)
+        arguments = {"w": w, "stepped": stepped, "rates": rates, "size": w.size, "moved": moved}
+        return self._launch("move_by_rates", w, arguments, moved, size=w.size)
+
+    def average(self, average: Array, w: Array, ema: float, *, out: Array = None, scratch: Any = None) -> Call:
+        if not self._ready(average, w):
+            return self._fallback("average", average, w, ema, out=out)
+        averaged = self._like(w, out)
+        arguments = {"a": average, "w": w, "size": w.size, "beta": ema, "averaged": averaged}
+        return self._launch("average", w, arguments, averaged, size=w.size)
 
     def _owned(self, arrays: tuple[Array, ...], out: Any) -> tuple[Array, ...]:
         """The arrays in memory that may be written: the donated buffers, or copies."""
