@@ -343,6 +343,33 @@ def test_each_batch_is_read_wherever_it_lies(cuda: Make) -> None:
     assert len(set(found[0])) == len(batches)
 
 
+@pytest.mark.parametrize("order", ["aa ab bc", "aa bb bb ac", "ab cc ca ac", "ab ba ab bc", "ab ab ba ba ab"])
+def test_arrays_that_change_their_parts_are_told_apart(cuda: Make, order: str) -> None:
+    """The same array as x and as y, and later as one of them."""
+    found = []
+    for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
+        rng = np.random.default_rng(3)
+        arrays = {name: backend.asarray(rng.standard_normal((20, 6))) for name in "abc"}
+        network = [layers.Dense(8), layers.Tanh(), layers.Dense(6)]
+        model = nnxp.Model(network, loss=losses.MeanSquaredError(), optimizer=optimizers.SGD(0.5), backend=backend)
+        found.append([float(model.train_step(arrays[x], arrays[y])) for x, y in order.split() * 2])
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_a_fit_after_steps_of_ones_own_gathers_before_it_reads(cuda: Make) -> None:
+    found = []
+    for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
+        model = classifier(backend)
+        model.metrics = model._metrics = ()  # so that both have one plan
+        model.build((6,))
+        steps = []
+        for _ in range(2):
+            steps += [float(model.train_step(X[:30].copy(), CLASSES[:30])) for _ in range(4)]
+            steps += model.fit(X, CLASSES, epochs=2, batch_size=30, progress="off")["loss"]
+        found.append(steps)
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
 def test_a_batch_that_was_changed_in_place_is_read_anew(cuda: Make) -> None:
     model = classifier(cuda())
     x = model.backend.asarray(X.copy())

@@ -174,7 +174,9 @@ class Plan:
         if not self._reading:
             return
         held = [self._single[index] for index, _ in self._reading]
-        if x is not None and self.backend.ops.linker.move(held, self._calls, pairs):
+        # what a step puts into x by itself is not there yet when it would be copied to another place
+        movable = x is not None and self._source is None
+        if movable and self.backend.ops.linker.move(held, self._calls, pairs):
             return
         for index, step in self._reading:
             self._single[index] = _unready if x is None else self._bound(step)

@@ -44,13 +44,13 @@ class StepLinker(Linker):
         return linked
 
     def move(self, held: Sequence[Call], linked: Sequence[Call], pairs: Sequence[tuple[Array, Array]]) -> bool:
-        moved = [(old, new) for old, new in pairs if old is not new]
-        if not all(isinstance(call, Link) for call in held) or not all(_alike(*pair) for pair in moved):
+        if not all(isinstance(call, Link) for call in held) or not all(_alike(*pair) for pair in pairs):
             return False
-        for step in linked:
-            if isinstance(step, Step):
-                for old, new in moved:
-                    step.move(old, new)
+        steps = [step for step in linked if isinstance(step, Step)]
+        if not all(step.can_move(pairs) for step in steps):
+            return False
+        for step in steps:
+            step.move(pairs)
         return True
 
     def publish(self, results: dict[str, Array], values: dict[str, Any]) -> Call:
@@ -90,7 +90,7 @@ class Step:
         self._publish = next((link for link in links if isinstance(link, Publish)), None)
         self._capturing = capture
         self._agenda = self._make_agenda()
-        self._rooms: list[_Room] = []
+        self._rooms: dict[int, _Room] = {}
         self._runs: list[Run] = []
         self._graph: Run | None = None
 
@@ -107,7 +107,7 @@ class Step:
 
     def __call__(self) -> None:
         agenda = self._agenda
-        for room in self._rooms:
+        for room in self._rooms.values():
             room.fill()
         if agenda is not None:
             agenda.prepare()
@@ -126,21 +126,34 @@ class Step:
         """Whether it is a single launch by now."""
         return self._graph is not None
 
-    def move(self, old: Array, new: Array) -> None:
-        """Read the new array in place of the old one, which lies in memory alike.
+    def can_move(self, pairs: Sequence[tuple[Array, Array]]) -> bool:
+        """Whether addresses tell the old arrays apart, or need not: those that lie at one place stay together."""
+        beside: dict[int, tuple[Array, Array]] = {}
+        for place, pair in enumerate(pairs):
+            start = self._rooms[place].address if place in self._rooms else self.machine.address(pair[0])
+            first = beside.setdefault(start, pair)
+            if first is not pair and not all(map(self._same, first, pair)):
+                return False
+        return True
 
-        A graph holds addresses. So from the first move on, each array is copied to a place of the step's own.
+    def _same(self, one: Array, other: Array) -> bool:
+        return _alike(one, other) and self.machine.address(one) == self.machine.address(other)
+
+    def move(self, pairs: Sequence[tuple[Array, Array]]) -> None:
+        """Read the second array of each pair in place of the first one, which lies in memory alike.
+
+        A graph holds addresses. So from its first move on, each array is copied to a place of the step's own.
         """
-        for room in self._rooms:
-            if room.source is old:
-                room.source = new
-                return
-        self._rooms.append(_Room(self.machine, old, new))
-        self._runs, self._graph = [], None
+        for place, (old, new) in enumerate(pairs):
+            if place in self._rooms:
+                self._rooms[place].source = new
+            elif old is not new:
+                self._rooms[place] = _Room(self.machine, old, new)
+                self._runs, self._graph = [], None
 
     def _one_by_one(self) -> None:
         if not self._runs:
-            moved = {room.address: self.machine.address(room.array) for room in self._rooms}
+            moved = {room.address: self.machine.address(room.array) for room in self._rooms.values()}
             self._runs = [link.run(self._agenda, moved) for link in self.links]
             self._done = 0
         for run in self._runs:
