@@ -180,6 +180,23 @@ def test_the_budget_names_what_a_step_launches(cuda: Make) -> None:
     assert step.captured
 
 
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        (losses.MeanSquaredError(), np.zeros((300, 2), np.float32)),
+        (losses.BinaryCrossentropy(from_logits=True), np.zeros((300, 2), np.float32)),
+        (losses.CategoricalCrossentropy(from_logits=True), np.zeros(300, np.int64)),
+    ],
+    ids=["squares", "questions", "classes"],
+)
+def test_a_loss_and_its_gradient_are_one_kernel_for_large_batches_too(cuda: Make, loss: Any, y: np.ndarray) -> None:
+    model = nnxp.Model([layers.Dense(2)], loss=loss, optimizer=optimizers.SGD(0.1), backend=cuda())
+    model.train_step(np.ones((300, 6), np.float32), y)
+    (step,) = [call for call in _calls(model) if isinstance(call, Step)]
+    names = [_name(link) for link in step.links]
+    assert names[1:] == [names[1], "product", "sgd", "publish"]
+
+
 class _Looks(nnxp.callbacks.Callback):
     """Takes the steps of a training while it is under way."""
 
@@ -414,6 +431,20 @@ def test_metrics_counted_within_the_step_are_those_of_the_predictions(cuda: Make
         found.append(history)
     for key in found[0]:
         np.testing.assert_allclose(found[0][key], found[1][key], rtol=1e-5, err_msg=key)
+
+
+class _Again(metrics.CategoricalAccuracy):
+    @property
+    def name(self) -> str:
+        return "again"
+
+
+def test_two_metrics_that_count_the_same_both_have_their_counts(cuda: Make) -> None:
+    model = classifier(cuda())
+    model.metrics = model._metrics = (metrics.CategoricalAccuracy(), _Again())
+    history = model.fit(X, CLASSES, epochs=2, batch_size=32, progress="off")
+    assert history["again"] == history["accuracy"]
+    assert history["again"] == classifier(cuda()).fit(X, CLASSES, epochs=2, batch_size=32, progress="off")["accuracy"]
 
 
 # -- what cannot be captured

@@ -82,7 +82,7 @@ def _loss_and_gradient(first: Launch, second: Launch) -> Link | None:
     """What one kernel makes of the same inputs, all at once."""
     outputs = ("p", "dz", "dp", "loss", "matches", "row_losses", "row_matches", "parts", "arrived")
     names = [name for name in second.arguments if name not in outputs]
-    if first.kernel != second.kernel or any(first.arguments[n] is not second.arguments[n] for n in names):
+    if first.kernel != second.kernel or not all(_equal(first.arguments[n], second.arguments[n]) for n in names):
         return None
     made = {name: value for name, value in first.arguments.items() if name in outputs and value is not None}
     return _launch(second, second.arguments | made)
@@ -90,7 +90,7 @@ def _loss_and_gradient(first: Launch, second: Launch) -> Link | None:
 
 def _loss_and_class_matches(first: Launch, second: Launch) -> Link | None:
     """The count of right classes, by the warps that made the classes' probabilities."""
-    if first.kernel != "softmax_crossentropy" or first.arguments["p"] is None or not _follows(second, "p", first, "p"):
+    if not _has_room_for_matches(first, "softmax_crossentropy") or not _follows(second, "p", first, "p"):
         return None
     if any(first.arguments[name] is not second.arguments[name] for name in ("labels", "shares")):
         return None
@@ -99,12 +99,17 @@ def _loss_and_class_matches(first: Launch, second: Launch) -> Link | None:
 
 def _loss_and_element_matches(first: Launch, second: Launch) -> Link | None:
     """The count of right answers, by the threads that made the answers' probabilities."""
-    if first.kernel != "sigmoid_crossentropy" or first.arguments["p"] is None or not _follows(second, "p", first, "p"):
+    if not _has_room_for_matches(first, "sigmoid_crossentropy") or not _follows(second, "p", first, "p"):
         return None
     if second.arguments["distance"] or first.arguments["y"] is not second.arguments["y"]:
         return None
     counted = {"matches": second.arguments["matches"], "threshold": second.arguments["limit"]}
     return _launch(first, first.arguments | counted)
+
+
+def _has_room_for_matches(launch: Launch, kernel: str) -> bool:
+    """Whether it is this kernel, makes p, and does not count something else already."""
+    return launch.kernel == kernel and launch.arguments["p"] is not None and launch.arguments["matches"] is None
 
 
 def _decay_and_update(first: Launch, second: Launch) -> Link | None:
@@ -133,6 +138,11 @@ def _launch(like: Launch, arguments: dict[str, Any]) -> Launch:
 
 def _address(launch: Launch, name: str) -> int:
     return launch.machine.address(launch.arguments[name])
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two arguments are one array, or the same number."""
+    return one is other or (isinstance(one, int | float) and isinstance(other, int | float) and one == other)
 
 
 def _follows(second: Launch, read: str, first: Launch, written: str) -> bool:
