@@ -4,7 +4,7 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -370,6 +370,38 @@ def test_arrays_that_change_their_parts_are_told_apart(cuda: Make, order: str) -
         network = [layers.Dense(8), layers.Tanh(), layers.Dense(6)]
         model = nnxp.Model(network, loss=losses.MeanSquaredError(), optimizer=optimizers.SGD(0.5), backend=backend)
         found.append([float(model.train_step(arrays[x], arrays[y])) for x, y in order.split() * 2])
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_parameters_as_a_batch_are_not_taken_for_the_next_batch(cuda: Make) -> None:
+    found = []
+    for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
+        model = nnxp.Model(
+            [layers.Dense(6), layers.Tanh(), layers.Dense(6)],
+            loss=losses.MeanSquaredError(),
+            optimizer=optimizers.SGD(0.1),
+            backend=backend,
+        )
+        model.build((6,))
+        y = backend.asarray(np.eye(6))
+        batches = [model.layers[0].weights, backend.asarray(X[:6].copy()), backend.asarray(X[6:12].copy())]
+        found.append([float(model.train_step(x, y)) for x in batches])
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+@dataclass(frozen=True)
+class _OfTruths(losses.MeanSquaredError):
+    def check(self, y: Any, expected: tuple[int, ...], backend: Backend, *, values: bool) -> Any:
+        return backend.asarray(y)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_rows_that_the_kernel_cannot_gather_are_gathered_without_it(cuda: Make, shuffle: bool) -> None:
+    """Two truth values are two bytes, and the kernel moves four at a time."""
+    found = []
+    for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
+        model = nnxp.Model([layers.Dense(2)], loss=_OfTruths(), optimizer=optimizers.SGD(0.1), backend=backend)
+        found.append(model.fit(X, X[:, :2] > 0, epochs=3, batch_size=32, shuffle=shuffle, progress="off")["loss"])
     np.testing.assert_allclose(*found, rtol=1e-9)
 
 

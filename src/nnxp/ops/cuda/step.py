@@ -15,7 +15,7 @@ from nnxp.errors import PerformanceWarning
 from nnxp.ops import Call, Linker, Number
 from nnxp.ops.cuda.agenda import Agenda
 from nnxp.ops.cuda.fusing import fuse
-from nnxp.ops.cuda.kernels import gather_arguments
+from nnxp.ops.cuda.kernels import gather_arguments, has_whole_units
 from nnxp.ops.cuda.launch import Launch, Link, Machine, Run, blocks_for
 
 __all__ = ["Gather", "Publish", "Step", "StepLinker"]
@@ -56,7 +56,9 @@ class StepLinker(Linker):
     def publish(self, results: dict[str, Array], values: dict[str, Any]) -> Call:
         return Publish(self._machine, results, values)
 
-    def gather(self, arrays: Sequence[Array | None], order: Array, rows: int, stride: int) -> "Gather":
+    def gather(self, arrays: Sequence[Array | None], order: Array, rows: int, stride: int) -> "Gather | None":
+        if not all(array is None or has_whole_units(array) for array in arrays):
+            return None
         return Gather(self._machine, arrays, order, rows, stride)
 
 
