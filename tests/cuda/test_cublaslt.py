@@ -266,6 +266,16 @@ def test_sums_of_one_term_are_not_asked_of_some_epilogues():
         assert lt.algorithms(one, Addresses(256, 512, 1024, bias=2048)) == []
 
 
+def test_a_bias_that_lies_askew_is_not_handed_over():
+    """No preference speaks of its alignment, and a kernel that reads four numbers at a time would fault."""
+    library, product = Pretender(), gemm.forward(5, 3, 7)
+    with cublaslt.CublasLt(library, workspace=0, size=0) as lt:
+        assert lt.algorithms(product, Addresses(256, 512, 1024, bias=2048))
+        assert lt.algorithms(product, Addresses(256, 512, 1024, bias=2048 + 84)) == []
+        assert lt.choose(gemm.weight_gradient(5, 3, 7), Addresses(256, 512, 1024, bias=2056), print, stream=0) is None
+        assert lt.algorithms(replace(product, epilogue=Epilogue.DEFAULT), Addresses(260, 516, 1028))
+
+
 def test_a_workspace_that_is_too_small():
     library, problem = Pretender(), Problem("forward", Epilogue.DEFAULT)
     with cublaslt.CublasLt(library, workspace=0, size=10) as lt:

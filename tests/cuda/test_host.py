@@ -298,6 +298,20 @@ def test_arrays_are_read_at_the_time_of_a_replay():
     assert machine.counts == {"upload": 1, "graph": 1}
 
 
+def test_a_capture_takes_nothing_from_other_threads():
+    machine, done = HostMachine(), []
+
+    def meanwhile():
+        other = threading.Thread(target=machine.submit, args=("kernel", lambda: done.append("other")))
+        other.start()
+        other.join()
+
+    replay = machine.capture([lambda: machine.submit("kernel", lambda: done.append("own")), meanwhile])
+    assert done == ["other"]
+    replay()
+    assert done == ["other", "own"]
+
+
 def test_what_cannot_be_captured_is_refused_and_the_capture_ends():
     machine = HostMachine(source=SOURCE)
     x = np.zeros(2)

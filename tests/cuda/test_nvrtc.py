@@ -80,8 +80,9 @@ class Compiled:
 
 @cache
 def compiled(source: str, dtype: str, generation: str, *more: str) -> Compiled:
-    """With the options that the machine has, and a report of the assembler."""
-    options = ("--std=c++17", f"-DREAL={REAL[dtype]}", f"--gpu-architecture={generation}", "--ptxas-options=-v", *more)
+    """With the options that the machine has, one that CuPy adds, and a report of the assembler."""
+    real = f"-DREAL={REAL[dtype]}"
+    options = ("--std=c++17", real, "-ftz=true", f"--gpu-architecture={generation}", "--ptxas-options=-v", *more)
     program = c_void_p()
     assert LIBRARY.nvrtcCreateProgram(byref(program), source.encode(), b"kernels.cuh", 0, None, None) == 0
     try:

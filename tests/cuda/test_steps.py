@@ -4,7 +4,7 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -181,6 +181,23 @@ def test_the_budget_names_what_a_step_launches(cuda: Make) -> None:
     (step,) = seen
     assert [_name(link) for link in step.links] == BUDGET
     assert step.captured
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        (losses.MeanSquaredError(), np.zeros((300, 2), np.float32)),
+        (losses.BinaryCrossentropy(from_logits=True), np.zeros((300, 2), np.float32)),
+        (losses.CategoricalCrossentropy(from_logits=True), np.zeros(300, np.int64)),
+    ],
+    ids=["squares", "questions", "classes"],
+)
+def test_a_loss_and_its_gradient_are_one_kernel_for_large_batches_too(cuda: Make, loss: Any, y: np.ndarray) -> None:
+    model = nnxp.Model([layers.Dense(2)], loss=loss, optimizer=optimizers.SGD(0.1), backend=cuda())
+    model.train_step(np.ones((300, 6), np.float32), y)
+    (step,) = [call for call in _calls(model) if isinstance(call, Step)]
+    names = [_name(link) for link in step.links]
+    assert names[1:] == [names[1], "product", "sgd", "publish"]
 
 
 class _Looks(nnxp.callbacks.Callback):
@@ -365,6 +382,65 @@ def test_each_batch_is_read_wherever_it_lies(cuda: Make) -> None:
     assert len(set(found[0])) == len(batches)
 
 
+@pytest.mark.parametrize("order", ["aa ab bc", "aa bb bb ac", "ab cc ca ac", "ab ba ab bc", "ab ab ba ba ab"])
+def test_arrays_that_change_their_parts_are_told_apart(cuda: Make, order: str) -> None:
+    """The same array as x and as y, and later as one of them."""
+    found = []
+    for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
+        rng = np.random.default_rng(3)
+        arrays = {name: backend.asarray(rng.standard_normal((20, 6))) for name in "abc"}
+        network = [layers.Dense(8), layers.Tanh(), layers.Dense(6)]
+        model = nnxp.Model(network, loss=losses.MeanSquaredError(), optimizer=optimizers.SGD(0.5), backend=backend)
+        found.append([float(model.train_step(arrays[x], arrays[y])) for x, y in order.split() * 2])
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_parameters_as_a_batch_are_not_taken_for_the_next_batch(cuda: Make) -> None:
+    found = []
+    for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
+        model = nnxp.Model(
+            [layers.Dense(6), layers.Tanh(), layers.Dense(6)],
+            loss=losses.MeanSquaredError(),
+            optimizer=optimizers.SGD(0.1),
+            backend=backend,
+        )
+        model.build((6,))
+        y = backend.asarray(np.eye(6))
+        batches = [model.layers[0].weights, backend.asarray(X[:6].copy()), backend.asarray(X[6:12].copy())]
+        found.append([float(model.train_step(x, y)) for x in batches])
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+@dataclass(frozen=True)
+class _OfTruths(losses.MeanSquaredError):
+    def check(self, y: Any, expected: tuple[int, ...], backend: Backend, *, values: bool) -> Any:
+        return backend.asarray(y)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_rows_that_the_kernel_cannot_gather_are_gathered_without_it(cuda: Make, shuffle: bool) -> None:
+    """Two truth values are two bytes, and the kernel moves four at a time."""
+    found = []
+    for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
+        model = nnxp.Model([layers.Dense(2)], loss=_OfTruths(), optimizer=optimizers.SGD(0.1), backend=backend)
+        found.append(model.fit(X, X[:, :2] > 0, epochs=3, batch_size=32, shuffle=shuffle, progress="off")["loss"])
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_a_fit_after_steps_of_ones_own_gathers_before_it_reads(cuda: Make) -> None:
+    found = []
+    for backend in (cuda(dtype="float64"), nnxp.get_backend("numpy", kernels="reference", dtype="float64")):
+        model = classifier(backend)
+        model.metrics = model._metrics = ()  # so that both have one plan
+        model.build((6,))
+        steps = []
+        for _ in range(2):
+            steps += [float(model.train_step(X[:30].copy(), CLASSES[:30])) for _ in range(4)]
+            steps += model.fit(X, CLASSES, epochs=2, batch_size=30, progress="off")["loss"]
+        found.append(steps)
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
 def test_a_batch_that_was_changed_in_place_is_read_anew(cuda: Make) -> None:
     model = classifier(cuda())
     x = model.backend.asarray(X.copy())
@@ -409,6 +485,20 @@ def test_metrics_counted_within_the_step_are_those_of_the_predictions(cuda: Make
         found.append(history)
     for key in found[0]:
         np.testing.assert_allclose(found[0][key], found[1][key], rtol=1e-5, err_msg=key)
+
+
+class _Again(metrics.CategoricalAccuracy):
+    @property
+    def name(self) -> str:
+        return "again"
+
+
+def test_two_metrics_that_count_the_same_both_have_their_counts(cuda: Make) -> None:
+    model = classifier(cuda())
+    model.metrics = model._metrics = (metrics.CategoricalAccuracy(), _Again())
+    history = model.fit(X, CLASSES, epochs=2, batch_size=32, progress="off")
+    assert history["again"] == history["accuracy"]
+    assert history["again"] == classifier(cuda()).fit(X, CLASSES, epochs=2, batch_size=32, progress="off")["accuracy"]
 
 
 # -- what cannot be captured

@@ -109,6 +109,20 @@ def test_arrays_that_lie_otherwise_are_not_moved_to(new):
     assert not linker.move([held], linker.link([held]), [(old, new)])
 
 
+@pytest.mark.parametrize("order", ["ab ba ab bc", "ab ac ca ba", "aa ab ba cc cd"])
+def test_arrays_that_change_their_parts(order):
+    """What was x is y in the next step, and the other way round: addresses are not moved one after the other."""
+    found, rng = [], np.random.default_rng(0)
+    arrays = {name: rng.standard_normal((300, 64)) for name in "abcd"}
+    for kernels_ in ("numba", "reference"):
+        backend = nnxp.get_backend("numpy", kernels=kernels_, dtype="float64")
+        network = [nnxp.layers.Dense(64), nnxp.layers.Tanh(), nnxp.layers.Dense(64)]
+        parts = {"loss": nnxp.losses.MeanSquaredError(), "optimizer": nnxp.optimizers.SGD(0.5)}
+        model = nnxp.Model(network, **parts, backend=backend)
+        found.append([float(model.train_step(arrays[x], arrays[y])) for x, y in order.split()])
+    np.testing.assert_allclose(*found, rtol=1e-9)
+
+
 def test_without_blas_products_are_numpys(monkeypatch, random):
     monkeypatch.setattr(kernels, "BLAS", None)
     monkeypatch.setattr(program, "BLAS", None)

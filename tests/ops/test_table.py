@@ -234,16 +234,18 @@ RULES: dict[str, tuple[Rule, Path, str, set[str]]] = {
         names_a_library,
         SOURCE,
         "**/*.py",
-        # The benchmark's peers are contenders with a name, not backends.
-        {"backend/_registry.py", "bench/_jax.py", "bench/_torch.py", "bench/contenders.py", "bench/machine.py"},
+        # The benchmark's peers are contenders with a name, not backends; and CUDA is reached through CuPy, by the kernels
+        # and by the doctor that looks for it. Of memory, each library speaks in its own way.
+        {"backend/_registry.py", "backend/_memory.py", "cli/_cuda.py", "ops/cuda/device.py", "ops/cuda/probe.py"}
+        | {"bench/_jax.py", "bench/_torch.py", "bench/contenders.py", "bench/machine.py"},
     ),
-    "the mathematics knows no NumPy": (imports_numpy, SOURCE / "ops", "**/*.py", {"numpy/", "numba/"}),
+    "the mathematics knows no NumPy": (imports_numpy, SOURCE / "ops", "**/*.py", {"numpy/", "numba/", "cuda/"}),
     "printing is for progress and the command line": (
         prints,
         SOURCE,
         "**/*.py",
         {"training/progress.py", "compat/nnfs/_model.py"}
-        | {f"cli/{name}.py" for name in ("_bench", "_doctor", "_main", "_parity")},
+        | {f"cli/{name}.py" for name in ("_bench", "_cuda", "_doctor", "_main", "_parity")},
     ),
     "what is public is explained": (lacks_a_docstring, SOURCE, "**/*.py", set()),
     "no test hides another": (is_defined_twice, TESTS, "**/test_*.py", set()),

@@ -137,7 +137,8 @@ class Batches:
         self._order = backend.xp.arange(samples, dtype=backend.integer_dtype, device=backend.device)
         sizes = {part.stop - part.start for part in self._parts}
         gather, size = backend.ops.linker.gather, self._parts[0].stop
-        return {rows: gather(self._data, self._order, rows, size) for rows in sizes}
+        gathers = {rows: gather(self._data, self._order, rows, size) for rows in sizes}
+        return {} if None in gathers.values() else gathers
 
     def _take(self, array: Array | None, rows: Array, buffer: Array | None) -> Array:
         return None if array is None else self._engine.backend.ops.take_rows(array, rows, out=buffer)

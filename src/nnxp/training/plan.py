@@ -174,11 +174,19 @@ class Plan:
         if not self._reading:
             return
         held = [self._single[index] for index, _ in self._reading]
-        if x is not None and self.backend.ops.linker.move(held, self._calls, pairs):
+        # what a step puts into x by itself is not there yet when it would be copied to another place
+        movable = x is not None and self._source is None and not any(map(self._is_own, held_before))
+        if movable and self.backend.ops.linker.move(held, self._calls, pairs):
             return
         for index, step in self._reading:
             self._single[index] = _unready if x is None else self._bound(step)
         self._compile()
+
+    def _is_own(self, array: Array | None) -> bool:
+        """Whether an array lies in the model's own memory, so that addresses do not tell what is meant."""
+        whole = getattr(array, "base", None)
+        flats = (buffer.flat for buffer in (self.parameters, self.gradients, self.statistics))
+        return whole is not None and any(whole is flat or whole is getattr(flat, "base", None) for flat in flats)
 
     # -- making the calls
 

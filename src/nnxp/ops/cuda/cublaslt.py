@@ -157,6 +157,14 @@ _MASK_ALIGNMENT = 16
 """Bytes. A mask's columns are multiples of it, so its beginning should be one."""
 
 
+_BIAS_ALIGNMENT = 16
+"""Bytes. Kernels may read so much of a bias at a time, and no preference tells cublasLt how it is aligned. One that
+lies otherwise makes them fault, and after a fault the process can use the GPU no more.
+
+Source: PyTorch's pull request 194497.
+"""
+
+
 class StatusError(BackendError):
     """cublasLt refused; ``status`` is its number for the reason."""
 
@@ -301,7 +309,7 @@ class CublasLt:
 
         Empty where cublasLt cannot do this epilogue for these sizes, types and addresses.
         """
-        if _is_known_to_fail(product, self.version):
+        if _is_known_to_fail(product, self.version) or addresses.bias % _BIAS_ALIGNMENT:
             return []
         described, results, count = self._descriptors(product, addresses), (HeuristicResult * most)(), c_int()
         with _Preference(self._library, self._size, addresses) as preference:

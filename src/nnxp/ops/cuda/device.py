@@ -74,7 +74,8 @@ class CudaMachine:
     def kernel(self, name: str, dtype: str) -> Callable[[int, int, tuple[Any, ...]], None]:
         """The compiled kernel; CuPy keeps what it compiled on disk."""
         if (name, dtype) not in self._functions:
-            self._functions[name, dtype] = self._module(dtype).get_function(name)
+            with self._here():
+                self._functions[name, dtype] = self._module(dtype).get_function(name)
         function = self._functions[name, dtype]
 
         def call(blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
@@ -89,8 +90,7 @@ class CudaMachine:
             options = ("--std=c++17", f"-DREAL={_REAL[dtype]}")
             module = cupy.RawModule(code=SOURCE.read_text(encoding="utf-8"), options=options)
             try:
-                with self._here():
-                    module.compile()
+                module.compile()
             except cupy.cuda.compiler.CompileException as error:
                 raise BackendError(f"the CUDA kernels do not compile for {dtype}: {error}") from error
             self._modules[dtype] = module
@@ -112,8 +112,8 @@ class CudaMachine:
             return None
         lt, key = self._lt, (product, *map(alignment, vars(addresses).values()))
         if key not in self._algorithms:
-            stream = cupy.cuda.get_current_stream().ptr
             with self._here():
+                stream = cupy.cuda.get_current_stream().ptr
                 self._algorithms[key] = lt.choose(product, addresses, self._seconds, stream=stream)
         algorithm = self._algorithms[key]
         if algorithm is None:

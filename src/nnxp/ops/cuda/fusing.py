@@ -90,7 +90,7 @@ def _loss_and_gradient(first: Launch, second: Launch) -> Link | None:
 
 def _loss_and_class_matches(first: Launch, second: Launch) -> Link | None:
     """The count of right classes, by the warps that made the classes' probabilities."""
-    if first.kernel != "softmax_crossentropy" or first.arguments["p"] is None or not _follows(second, "p", first, "p"):
+    if not _has_room_for_matches(first, "softmax_crossentropy") or not _follows(second, "p", first, "p"):
         return None
     if not all(_same(first.arguments[name], second.arguments[name]) for name in ("labels", "shares")):
         return None
@@ -99,12 +99,17 @@ def _loss_and_class_matches(first: Launch, second: Launch) -> Link | None:
 
 def _loss_and_element_matches(first: Launch, second: Launch) -> Link | None:
     """The count of right answers, by the threads that made the answers' probabilities."""
-    if first.kernel != "sigmoid_crossentropy" or first.arguments["p"] is None or not _follows(second, "p", first, "p"):
+    if not _has_room_for_matches(first, "sigmoid_crossentropy") or not _follows(second, "p", first, "p"):
         return None
     if second.arguments["distance"] or not _same(first.arguments["y"], second.arguments["y"]):
         return None
     counted = {"matches": second.arguments["matches"], "threshold": second.arguments["limit"]}
     return _launch(first, first.arguments | counted)
+
+
+def _has_room_for_matches(launch: Launch, kernel: str) -> bool:
+    """Whether it is this kernel, makes p, and does not count something else already."""
+    return launch.kernel == kernel and launch.arguments["p"] is not None and launch.arguments["matches"] is None
 
 
 def _decay_and_update(first: Launch, second: Launch) -> Link | None:
@@ -142,4 +147,4 @@ def _follows(second: Launch, read: str, first: Launch, written: str) -> bool:
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two arguments are the same array or changing number, or equal numbers: sizes are made anew each time."""
-    return a is b or (isinstance(a, int | float) and a == b)
+    return a is b or (isinstance(a, int | float) and isinstance(b, int | float) and a == b)

@@ -15,7 +15,7 @@ from nnxp.errors import PerformanceWarning
 from nnxp.ops import Call, Linker, Number
 from nnxp.ops.cuda.agenda import Agenda
 from nnxp.ops.cuda.fusing import fuse
-from nnxp.ops.cuda.kernels import gather_arguments
+from nnxp.ops.cuda.kernels import gather_arguments, has_whole_units
 from nnxp.ops.cuda.launch import Launch, Link, Machine, Run, blocks_for
 
 __all__ = ["Gather", "Publish", "Step", "StepLinker"]
@@ -34,29 +34,33 @@ class StepLinker(Linker):
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._refusals: list[str] = []
 
     def link(self, calls: Sequence[Any], *, capture: bool = False) -> list[Call]:
         groups = [(linked, list(group)) for linked, group in groupby(calls, key=lambda call: isinstance(call, Link))]
         whole = capture and len(groups) == 1
         linked: list[Call] = []
         for are_links, group in groups:
-            linked += [Step(self._machine, group, capture=whole)] if are_links else group
+            refusals = self._refusals if whole else None
+            linked += [Step(self._machine, group, refusals)] if are_links else group
         return linked
 
     def move(self, held: Sequence[Call], linked: Sequence[Call], pairs: Sequence[tuple[Array, Array]]) -> bool:
-        moved = [(old, new) for old, new in pairs if old is not new]
-        if not all(isinstance(call, Link) for call in held) or not all(_alike(*pair) for pair in moved):
+        if not all(isinstance(call, Link) for call in held) or not all(_alike(*pair) for pair in pairs):
             return False
-        for step in linked:
-            if isinstance(step, Step):
-                for old, new in moved:
-                    step.move(old, new)
+        steps = [step for step in linked if isinstance(step, Step)]
+        if not all(step.can_move(pairs) for step in steps):
+            return False
+        for step in steps:
+            step.move(pairs)
         return True
 
     def publish(self, results: dict[str, Array], values: dict[str, Any]) -> Call:
         return Publish(self._machine, results, values)
 
-    def gather(self, arrays: Sequence[Array | None], order: Array, rows: int, stride: int) -> "Gather":
+    def gather(self, arrays: Sequence[Array | None], order: Array, rows: int, stride: int) -> "Gather | None":
+        if not all(array is None or has_whole_units(array) for array in arrays):
+            return None
         return Gather(self._machine, arrays, order, rows, stride)
 
 
@@ -82,15 +86,18 @@ class Publish(Link):
 
 
 class Step:
-    """Links in order; as a call it starts them all."""
+    """Links in order; as a call it starts them all.
 
-    def __init__(self, machine: Machine, links: Sequence[Link], *, capture: bool) -> None:
+    It is captured where it is given a list of ``refusals`` for all steps of a backend, as long as that is empty.
+    """
+
+    def __init__(self, machine: Machine, links: Sequence[Link], refusals: list[str] | None = None) -> None:
         self.machine = machine
         self.links = fuse([part for link in links if not isinstance(link, Publish) for part in link.parts])
         self._publish = next((link for link in links if isinstance(link, Publish)), None)
-        self._capturing = capture
+        self._refusals = refusals
         self._agenda = self._make_agenda()
-        self._rooms: list[_Room] = []
+        self._rooms: dict[int, _Room] = {}
         self._runs: list[Run] = []
         self._done = 0
         self._graph: Run | None = None
@@ -109,7 +116,7 @@ class Step:
 
     def __call__(self) -> None:
         agenda = self._agenda
-        for room in self._rooms:
+        for room in self._rooms.values():
             room.fill()
         if agenda is not None:
             agenda.prepare()
@@ -128,34 +135,47 @@ class Step:
         """Whether it is a single launch by now."""
         return self._graph is not None
 
-    def move(self, old: Array, new: Array) -> None:
-        """Read the new array in place of the old one, which lies in memory alike.
+    def can_move(self, pairs: Sequence[tuple[Array, Array]]) -> bool:
+        """Whether addresses tell the old arrays apart, or need not: those that lie at one place stay together."""
+        beside: dict[int, tuple[Array, Array]] = {}
+        for place, pair in enumerate(pairs):
+            start = self._rooms[place].address if place in self._rooms else self.machine.address(pair[0])
+            first = beside.setdefault(start, pair)
+            if first is not pair and not all(map(self._same, first, pair)):
+                return False
+        return True
 
-        A graph holds addresses. So from the first move on, each array is copied to a place of the step's own.
+    def _same(self, one: Array, other: Array) -> bool:
+        return _alike(one, other) and self.machine.address(one) == self.machine.address(other)
+
+    def move(self, pairs: Sequence[tuple[Array, Array]]) -> None:
+        """Read the second array of each pair in place of the first one, which lies in memory alike.
+
+        A graph holds addresses. So from its first move on, each array is copied to a place of the step's own.
         """
-        for room in self._rooms:
-            if room.source is old:
-                room.source = new
-                return
-        self._rooms.append(_Room(self.machine, old, new))
-        self._runs, self._graph = [], None
+        for place, (old, new) in enumerate(pairs):
+            if place in self._rooms:
+                self._rooms[place].source = new
+            elif old is not new:
+                self._rooms[place] = _Room(self.machine, old, new)
+                self._runs, self._graph = [], None
 
     def _one_by_one(self) -> None:
         if not self._runs:
-            moved = {room.address: self.machine.address(room.array) for room in self._rooms}
+            moved = {room.address: self.machine.address(room.array) for room in self._rooms.values()}
             self._runs = [link.run(self._agenda, moved) for link in self.links]
             self._done = 0
         for run in self._runs:
             run()
         self._done += 1
-        if self._capturing and self._done == _WARM_UPS:
-            self._capture()
+        if self._done == _WARM_UPS and self._refusals == []:
+            self._capture(self._refusals)
 
-    def _capture(self) -> None:
+    def _capture(self, refusals: list[str]) -> None:
         try:
             self._graph = self.machine.capture(self._runs)
         except Exception as error:  # each library says in its own way that it cannot be captured
-            self._capturing = False
+            refusals.append(one_line(error))  # so that the next steps need neither try nor say it again
             warnings.warn(
                 f"The training step could not be captured as a CUDA graph ({one_line(error)}), so its kernels are "
                 "launched one by one: the results are the same, and it is slower. graph=False keeps it from trying.",

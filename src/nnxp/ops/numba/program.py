@@ -286,6 +286,8 @@ class TableLinker(Linker):
             return False
         if any(len({address(array) for array in arrays}) < len(arrays) for arrays in zip(*pairs, strict=True)):
             return False  # two arrays that begin at one address cannot be told apart
+        if {address(old) for old, _ in moved} & {address(new) for _, new in moved}:
+            return False  # x lies where y lay
         for program in linked:
             if isinstance(program, Program):
                 for old, new in moved:

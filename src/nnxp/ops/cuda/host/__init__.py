@@ -17,6 +17,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -195,7 +196,7 @@ class HostMachine:
         self._source = source
         self._flags = (*shlex.split(os.environ.get("NNXP_CUDA_HOST_FLAGS", "")), *flags)
         self._libraries: dict[str, ctypes.CDLL] = {}
-        self._captured: list[Callable[[], None]] | None = None
+        self._of_thread = threading.local()  # as a GPU's streams are, so that no other thread's calls are captured
 
     def kernel(self, name: str, dtype: str) -> Callable[[int, int, Arguments], None]:
         """``call(grid, block, arguments)`` runs the kernel; arguments are NumPy scalars of exactly the C types."""
@@ -242,17 +243,22 @@ class HostMachine:
             self.counts[what] += 1
             call()
 
+    @property
+    def _captured(self) -> list[Callable[[], None]] | None:
+        """What was submitted since a capture began in this thread; None while there is none."""
+        return getattr(self._of_thread, "captured", None)
+
     def capture(self, calls: Iterable[Callable[[], None]]) -> Callable[[], None]:
         """One call that repeats what these calls submit, with the arguments of now. Nothing runs while capturing."""
         if self._captured is not None:
             raise BackendError("a capture was begun inside a capture; end the first one before")
         captured: list[Callable[[], None]] = []
-        self._captured = captured
+        self._of_thread.captured = captured
         try:
             for call in calls:
                 call()
         finally:
-            self._captured = None
+            self._of_thread.captured = None
 
         def replay() -> None:
             for each in captured:

@@ -5,11 +5,11 @@ from nnxp.ops.cuda.kernels.activations import ACTIVATIONS, Activations
 from nnxp.ops.cuda.kernels.base import Family
 from nnxp.ops.cuda.kernels.lines import Lines, column_sums
 from nnxp.ops.cuda.kernels.losses import Counts, Losses, Penalties
-from nnxp.ops.cuda.kernels.rows import Rows, gather_arguments
+from nnxp.ops.cuda.kernels.rows import Rows, gather_arguments, has_whole_units
 from nnxp.ops.cuda.kernels.updates import Updates
 from nnxp.ops.cuda.launch import Machine
 
-__all__ = ["ACTIVATIONS", "column_sums", "gather_arguments", "kernels"]
+__all__ = ["ACTIVATIONS", "column_sums", "gather_arguments", "has_whole_units", "kernels"]
 
 _FAMILIES: tuple[type[Family], ...] = (Lines, Activations, Losses, Counts, Penalties, Rows, Updates)
 

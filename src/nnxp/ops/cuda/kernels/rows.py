@@ -10,7 +10,7 @@ from nnxp.ops.cuda.agenda import Column
 from nnxp.ops.cuda.kernels.base import Family
 from nnxp.ops.cuda.launch import Launch, blocks_for
 
-__all__ = ["Rows", "gather_arguments"]
+__all__ = ["Rows", "gather_arguments", "has_whole_units"]
 
 _UNIT = 4
 """Bytes that the kernel ``gather`` moves at a time."""
@@ -36,7 +36,7 @@ class Rows(Family):
     def take_rows(self, x: Array, index: Array, *, out: Array = None, scratch: Any = None) -> Call:
         units = prod(x.shape[1:]) * x.dtype.itemsize
         ready = x.flags.c_contiguous and index.flags.c_contiguous and index.dtype == self._xp.int64
-        if not ready or units % _UNIT or not x.size:
+        if not ready or not has_whole_units(x) or not x.size:
             return self._fallback("take_rows", x, index, out=out)
         rows = index.shape[0]
         y = self._xp.empty((rows, *x.shape[1:]), dtype=x.dtype) if out is None else out
@@ -48,6 +48,11 @@ class Rows(Family):
             blocks=blocks_for(rows * units // _UNIT, self._machine.threads),
             result=y,
         )
+
+
+def has_whole_units(array: Array) -> bool:
+    """Whether the kernel ``gather`` can move the rows of an array."""
+    return bool(prod(array.shape[1:]) * array.dtype.itemsize % _UNIT == 0)
 
 
 def gather_arguments(
