@@ -234,7 +234,7 @@ RULES: dict[str, tuple[Rule, Path, str, set[str]]] = {
         names_a_library,
         SOURCE,
         "**/*.py",
-        # The benchmark's peers are contenders with a name, not backends; and CUDA is reached through CuPy, by the kernels
+        # The benchmark's peers are contenders with a name, not backends. CUDA is reached through CuPy, by the kernels
         # and by the doctor that looks for it. Of memory, each library speaks in its own way.
         {"backend/_registry.py", "backend/_memory.py", "cli/_cuda.py", "ops/cuda/device.py", "ops/cuda/probe.py"}
         | {"bench/_jax.py", "bench/_torch.py", "bench/contenders.py", "bench/machine.py"},
