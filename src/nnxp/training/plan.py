@@ -134,7 +134,7 @@ class Plan:
         source: Call | None = None,
     ) -> None:
         values = self._values
-        if source is not self._source:
+        if source is not self._source:  # before arrays are moved: in a step with this source
             self._source = source
             self._compile()
         if x is not self._x or y is not self._y or weights is not self._weights:
