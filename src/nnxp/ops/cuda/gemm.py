@@ -16,7 +16,7 @@ Source: NVIDIA, cuBLAS library documentation, chapter on the cublasLt API; the c
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 from nnxp.errors import DtypeError, ShapeError
 
@@ -179,32 +179,18 @@ def forward(
     outputs: int,
     *,
     epilogue: Epilogue = Epilogue.BIAS,
-    dtype: Dtype = "float32",
-    precision: Precision = "float32",
-    beta: int = 0,
     ldx: int = 0,
     ldw: int = 0,
     ldy: int = 0,
+    **how: Any,
 ) -> Product:
     """y[B,O] = epilogue(x[B,I] · w[I,O]): A is w, B is x, D is y; the bias has O elements.
 
-    ``ldx``, ``ldw``, ``ldy`` are the elements from one row to the next; 0 means that the rows follow one another.
+    Here and below, ``ldx``, ``ldw``, ``ldy`` are the elements from one row of x, w, y (or of their gradients) to the
+    next, 0 where the rows follow one another; ``how`` are the dtype, the precision and β of `Product`.
     """
-    return Product(
-        m=outputs,
-        n=batch,
-        k=inputs,
-        transpose_a=False,
-        transpose_b=False,
-        lda=ldw or outputs,
-        ldb=ldx or inputs,
-        ldd=ldy or outputs,
-        dtype=dtype,
-        precision=precision,
-        epilogue=epilogue,
-        beta=beta,
-        mask_ld=mask_ld(outputs) if epilogue.has_mask else 0,
-    )
+    strides = (ldw or outputs, ldx or inputs, ldy or outputs)
+    return _product((outputs, batch, inputs), (False, False), strides, epilogue, how)
 
 
 def input_gradient(
@@ -213,33 +199,18 @@ def input_gradient(
     outputs: int,
     *,
     epilogue: Epilogue = Epilogue.DEFAULT,
-    dtype: Dtype = "float32",
-    precision: Precision = "float32",
-    beta: int = 0,
     ldx: int = 0,
     ldw: int = 0,
     ldy: int = 0,
+    **how: Any,
 ) -> Product:
-    """dx[B,I] = epilogue(dy[B,O] · w[I,O]ᵀ): A is w, B is dy, D is dx; gradients have their values' leading dimensions.
+    """dx[B,I] = epilogue(dy[B,O] · w[I,O]ᵀ): A is w, B is dy, D is dx.
 
     DRELU applies the mask of x[B,I], the output of the ReLU before this layer; DRELU_BGRAD also writes the gradient of
     the bias before that ReLU, of I elements.
     """
-    return Product(
-        m=inputs,
-        n=batch,
-        k=outputs,
-        transpose_a=True,
-        transpose_b=False,
-        lda=ldw or outputs,
-        ldb=ldy or outputs,
-        ldd=ldx or inputs,
-        dtype=dtype,
-        precision=precision,
-        epilogue=epilogue,
-        beta=beta,
-        mask_ld=mask_ld(inputs) if epilogue.has_mask else 0,
-    )
+    strides = (ldw or outputs, ldy or outputs, ldx or inputs)
+    return _product((inputs, batch, outputs), (True, False), strides, epilogue, how)
 
 
 def weight_gradient(
@@ -248,26 +219,24 @@ def weight_gradient(
     outputs: int,
     *,
     epilogue: Epilogue = Epilogue.BGRADA,
-    dtype: Dtype = "float32",
-    precision: Precision = "float32",
-    beta: int = 0,
     ldx: int = 0,
     ldw: int = 0,
     ldy: int = 0,
+    **how: Any,
 ) -> Product:
     """dw[I,O] = x[B,I]ᵀ · dy[B,O]: A is dy, B is x, D is dw; BGRADA writes db[O], the sum of dy over the batch."""
-    return Product(
-        m=outputs,
-        n=inputs,
-        k=batch,
-        transpose_a=False,
-        transpose_b=True,
-        lda=ldy or outputs,
-        ldb=ldx or inputs,
-        ldd=ldw or outputs,
-        dtype=dtype,
-        precision=precision,
-        epilogue=epilogue,
-        beta=beta,
-        mask_ld=mask_ld(outputs) if epilogue.has_mask else 0,
-    )
+    strides = (ldy or outputs, ldx or inputs, ldw or outputs)
+    return _product((outputs, inputs, batch), (False, True), strides, epilogue, how)
+
+
+def _product(
+    sizes: tuple[int, int, int],
+    transposed: tuple[bool, bool],
+    strides: tuple[int, int, int],
+    epilogue: Epilogue,
+    how: dict[str, Any],
+) -> Product:
+    """The product D[m,n] of sizes (m, n, k), of A and B that are transposed or not, with the strides of A, B and D."""
+    m, n, k = sizes
+    mask = mask_ld(m) if epilogue.has_mask else 0
+    return Product(m, n, k, *transposed, *strides, epilogue=epilogue, mask_ld=mask, **how)
