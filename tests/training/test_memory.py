@@ -413,7 +413,7 @@ class TestLibraries:
         def fail(*arguments, **options):
             raise FileNotFoundError
 
-        monkeypatch.setattr("nnxp.backend._memory.Path.read_text", fail)
+        monkeypatch.setattr("nnxp.backend._memory.open", fail, raising=False)
         assert host_memory() is None
 
     @pytest.mark.parametrize(("limit", "expected"), [(0, (130, 200)), (100, (80, 100)), (1000, (130, 200))])
