@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from nnxp.ops import cuda
-from nnxp.ops.cuda.launch import SOURCE, signatures
+from nnxp.ops.cuda.launch import REAL, SOURCE, nvrtc_options, signatures
 
-REAL = {"float32": "float", "float64": "double"}
 GENERATIONS = ("sm_75", "sm_80", "sm_90", "sm_100")
 """Turing, Ampere, Hopper, Blackwell."""
 
@@ -81,8 +80,7 @@ class Compiled:
 @cache
 def compiled(source: str, dtype: str, generation: str, *more: str) -> Compiled:
     """With the options that the machine has, one that CuPy adds, and a report of the assembler."""
-    real = f"-DREAL={REAL[dtype]}"
-    options = ("--std=c++17", real, "-ftz=true", f"--gpu-architecture={generation}", "--ptxas-options=-v", *more)
+    options = (*nvrtc_options(dtype), "-ftz=true", f"--gpu-architecture={generation}", "--ptxas-options=-v", *more)
     program = c_void_p()
     assert LIBRARY.nvrtcCreateProgram(byref(program), source.encode(), b"kernels.cuh", 0, None, None) == 0
     try:
@@ -112,7 +110,9 @@ generations = pytest.mark.parametrize("generation", GENERATIONS)
 
 def test_the_options_are_those_of_the_machine():
     """Its module cannot be imported without CuPy."""
-    assert '("--std=c++17", f"-DREAL={_REAL[dtype]}")' in (Path(cuda.__file__).parent / "device.py").read_text()
+    assert [nvrtc_options(dtype)[1:] for dtype in REAL] == [("-DREAL=float",), ("-DREAL=double",)]
+    assert all(nvrtc_options(dtype)[0] == "--std=c++17" for dtype in REAL)
+    assert "options=nvrtc_options(dtype)" in (Path(cuda.__file__).parent / "device.py").read_text()
 
 
 @both

@@ -23,7 +23,7 @@ from nnxp.training.plan import Plan
 from nnxp.training.program import Mode, Network, write
 from nnxp.training.update import Update
 
-__all__ = ["Engine", "Snapshot"]
+__all__ = ["Counts", "Engine", "Snapshot"]
 
 _PLANS = 16
 """Plans that are kept; the one not used for longest goes first, with its workspace."""

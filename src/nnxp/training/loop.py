@@ -13,7 +13,7 @@ from nnxp.metrics import Metric
 from nnxp.metrics._base import Counting, columns_of, kept
 from nnxp.ops import Call
 from nnxp.training.callbacks import Callback
-from nnxp.training.engine import EVALUATE, Engine
+from nnxp.training.engine import EVALUATE, Counts, Engine
 from nnxp.training.history import History
 from nnxp.training.interrupt import Interrupt, deferred_interrupt
 from nnxp.training.parts import Data, part_of
@@ -171,7 +171,7 @@ class Fit:
     shuffle: bool
     callbacks: Sequence[Callback]
     history: History = field(default_factory=History)
-    _counted: dict[Shape, Mapping[int, Counting]] = field(default_factory=dict, init=False)
+    _counted: dict[Shape, tuple[Mapping[int, Counting], Counts]] = field(default_factory=dict, init=False)
 
     def run(self, progress: Progress) -> History:
         """Train; on Ctrl-C or any error, put the engine back to the last finished epoch and raise."""
@@ -207,8 +207,7 @@ class Fit:
     def _epoch(self, epoch: int, batches: Batches, progress: Progress, interrupt: Interrupt) -> dict[str, Any]:
         tally, engine = _Tally(self.engine, self.metrics), self.engine
         for (x, y, weights), source in batches.of_epoch():
-            within = self._within(y.shape)
-            counts = tuple((_count(index), c.op, c.numbers) for index, c in within.items())
+            within, counts = self._within(y.shape)
             predictions = len(within) < len(self.metrics)
             results = engine.train(x, y, weights, predictions=predictions, source=source, counts=counts)
             tally.add(results, y, within)
@@ -222,13 +221,14 @@ class Fit:
             logs |= {"val_" + name: value for name, value in validation.items()}
         return logs
 
-    def _within(self, targets: Shape) -> Mapping[int, Counting]:
-        """The metrics, by place, that a training step counts by itself, for targets of a shape."""
+    def _within(self, targets: Shape) -> tuple[Mapping[int, Counting], Counts]:
+        """The metrics, by place, that a training step counts by itself, for targets of a shape; and what it is told."""
         if targets not in self._counted:
             predicted = (targets[0], *self.engine.output_shape)
             first = enumerate(self.metrics[:_MOST_WITHIN] if self.engine.counts_within else ())
             found = {index: metric.counting(predicted, targets) for index, metric in first}
-            self._counted[targets] = {index: counting for index, counting in found.items() if counting is not None}
+            within = {index: counting for index, counting in found.items() if counting is not None}
+            self._counted[targets] = within, tuple((_count(i), c.op, c.numbers) for i, c in within.items())
         return self._counted[targets]
 
     def _diverged(self, epoch: int, loss: float) -> str:

@@ -12,11 +12,9 @@ from nnxp._types import Array
 from nnxp.errors import BackendError
 from nnxp.ops.cuda.cublaslt import Algorithm, CublasLt, alignment, find
 from nnxp.ops.cuda.gemm import Addresses, Product
-from nnxp.ops.cuda.launch import SOURCE, Run
+from nnxp.ops.cuda.launch import SOURCE, Run, nvrtc_options
 
 __all__ = ["CudaMachine"]
-
-_REAL = {"float32": "float", "float64": "double"}
 
 _THREADS = 256
 
@@ -87,8 +85,7 @@ class CudaMachine:
 
     def _module(self, dtype: str) -> Any:
         if dtype not in self._modules:
-            options = ("--std=c++17", f"-DREAL={_REAL[dtype]}")
-            module = cupy.RawModule(code=SOURCE.read_text(encoding="utf-8"), options=options)
+            module = cupy.RawModule(code=SOURCE.read_text(encoding="utf-8"), options=nvrtc_options(dtype))
             try:
                 module.compile()
             except cupy.cuda.compiler.CompileException as error:

@@ -15,10 +15,29 @@ from nnxp.ops import Number
 from nnxp.ops.cuda.agenda import Agenda
 from nnxp.ops.cuda.gemm import Addresses, Product
 
-__all__ = ["SOURCE", "Chain", "Launch", "Link", "Machine", "Multiplication", "Run", "blocks_for", "signatures"]
+__all__ = [
+    "REAL",
+    "SOURCE",
+    "WARP",
+    "Chain",
+    "Launch",
+    "Link",
+    "Machine",
+    "Multiplication",
+    "Run",
+    "blocks_for",
+    "nvrtc_options",
+    "signatures",
+]
 
 SOURCE = Path(__file__).with_name("kernels.cuh")
 """The one CUDA source."""
+
+REAL = {"float32": "float", "float64": "double"}
+"""What the source's ``REAL`` is, for each type that it is compiled for."""
+
+WARP = 32
+"""Threads of a warp: a block has whole ones, and kernels of rows give one to each row."""
 
 Run = Callable[[], None]
 """Work that is ready to be queued: everything about it is settled, and nothing is allocated."""
@@ -59,6 +78,11 @@ class Machine(Protocol):
 
     def capture(self, runs: Iterable[Run]) -> Run:
         """One call that repeats them all, in order."""
+
+
+def nvrtc_options(dtype: str) -> tuple[str, ...]:
+    """How NVRTC is told to compile the source for a type."""
+    return "--std=c++17", f"-DREAL={REAL[dtype]}"
 
 
 @cache

@@ -16,7 +16,7 @@ from nnxp._types import Array
 from nnxp.errors import BackendError
 from nnxp.ops.cuda import cublaslt
 from nnxp.ops.cuda.gemm import Addresses, Epilogue, Product, forward
-from nnxp.ops.cuda.launch import SOURCE, Machine, Run, blocks_for
+from nnxp.ops.cuda.launch import SOURCE, Machine, Run, blocks_for, nvrtc_options
 
 __all__ = [
     "Driver",
@@ -133,10 +133,9 @@ def compile_kernels(dtype: str, capability: tuple[int, int] | None) -> None:
     """Compile all kernels, for this or for an old GPU. NVRTC needs neither a GPU nor a driver."""
     nvrtc = _cupy().cuda.nvrtc
     major, minor = capability or divmod(_OLDEST, 10)
-    real = {"float32": "float", "float64": "double"}[dtype]
     program = nvrtc.createProgram(SOURCE.read_text(encoding="utf-8"), SOURCE.name, (), ())
     try:
-        nvrtc.compileProgram(program, ("--std=c++17", f"-DREAL={real}", f"--gpu-architecture=sm_{major}{minor}"))
+        nvrtc.compileProgram(program, (*nvrtc_options(dtype), f"--gpu-architecture=sm_{major}{minor}"))
     except Exception as error:
         raise BackendError(nvrtc.getProgramLog(program) or str(error)) from error
     finally:

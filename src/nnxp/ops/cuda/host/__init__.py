@@ -29,12 +29,11 @@ import numpy as np
 from nnxp.errors import BackendError
 from nnxp.ops.cuda import model
 from nnxp.ops.cuda.gemm import Addresses, Precision, Product
+from nnxp.ops.cuda.launch import REAL, SOURCE, WARP
 
 __all__ = ["HostMachine", "build", "compiler"]
 
 SHIM = Path(__file__).with_name("shim.h")
-SOURCE = Path(__file__).parents[1] / "kernels.cuh"
-REAL = {"float32": "float", "float64": "double"}
 # A distribution may fortify longjmp, which then takes a switch of stacks for an error. Symbols are hidden because the
 # libraries for float and for double stand side by side in one process and name the same things.
 FLAGS = ("-std=c++20", "-O2", "-g1", "-shared", "-fPIC", "-pthread", "-U_FORTIFY_SOURCE", "-fvisibility=hidden")
@@ -49,7 +48,6 @@ SCALARS: dict[str, type[np.generic]] = {
     "d": np.float64,
 }
 MOST_THREADS = 1024
-WARP = 32
 
 Arguments = tuple[np.generic, ...]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from nnxp._types import Array
 from nnxp.ops import Call, Kernel
-from nnxp.ops.cuda.kernels.base import WARP, Family
-from nnxp.ops.cuda.launch import Launch, Machine, blocks_for
+from nnxp.ops.cuda.kernels.base import Family
+from nnxp.ops.cuda.launch import WARP, Launch, Machine, blocks_for
 
 __all__ = ["ACTIVATIONS", "Activations", "activation"]
 

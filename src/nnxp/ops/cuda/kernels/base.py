@@ -7,10 +7,7 @@ from nnxp._types import Array
 from nnxp.ops import Call, Changing, Kernel, Number, Ops
 from nnxp.ops.cuda.launch import Launch, Machine, blocks_for
 
-__all__ = ["WARP", "Family", "filled"]
-
-WARP = 32
-"""Threads of a warp; kernels of rows give one to each row."""
+__all__ = ["Family", "filled"]
 
 
 class Family:

@@ -7,8 +7,8 @@ from nnxp._types import Array
 from nnxp.ops import Call
 from nnxp.ops.cuda.gemm import Epilogue, Product, forward, input_gradient, weight_gradient
 from nnxp.ops.cuda.kernels.activations import activation
-from nnxp.ops.cuda.kernels.base import WARP, Family
-from nnxp.ops.cuda.launch import Chain, Launch, Machine, Multiplication
+from nnxp.ops.cuda.kernels.base import Family
+from nnxp.ops.cuda.launch import WARP, Chain, Launch, Machine, Multiplication
 
 __all__ = ["Lines", "column_sums"]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from nnxp._types import Array
 from nnxp.ops import Call
-from nnxp.ops.cuda.kernels.base import WARP, Family
-from nnxp.ops.cuda.launch import Chain, Launch, blocks_for
+from nnxp.ops.cuda.kernels.base import Family
+from nnxp.ops.cuda.launch import WARP, Chain, Launch, blocks_for
 
 __all__ = ["Counts", "Losses", "Penalties"]
 
